@@ -1,0 +1,87 @@
+using BpfSim.Maps;
+using BpfSim.Vm.Btf;
+using BpfSim.Vm.Helpers;
+using BpfSim.Vm.Isa;
+using BpfSim.Vm.Programs;
+
+namespace BpfSim.Vm.Verifier;
+
+/// <summary>Everything that one verification looks at. Instructions refer to maps by index into <see cref="Maps"/> (see <see cref="ExecutableProgram"/>).</summary>
+public sealed record VerifierInput
+{
+    /// <summary>The program's name.</summary>
+    public string Name { get; init; } = "";
+
+    /// <summary>The instructions as loaded, main function first.</summary>
+    public required Insn[] Insns { get; init; }
+
+    /// <summary>Type, attach type, flags, licence and privilege.</summary>
+    public required ProgramAttributes Attributes { get; init; }
+
+    /// <summary>The row of the program's type.</summary>
+    public required ProgramTypeInfo ProgramType { get; init; }
+
+    /// <summary>All helpers of the platform.</summary>
+    public required HelperTable Helpers { get; init; }
+
+    /// <summary>The maps that the instructions refer to.</summary>
+    public IReadOnlyList<BpfMap> Maps { get; init; } = [];
+
+    /// <summary>The program's own BTF.</summary>
+    public BtfData? Btf { get; init; }
+
+    /// <summary>Functions and their BTF ids.</summary>
+    public IReadOnlyList<FuncInfo> FuncInfos { get; init; } = [];
+
+    /// <summary>Source lines.</summary>
+    public IReadOnlyList<LineInfo> LineInfos { get; init; } = [];
+
+    /// <summary>BPF_LOG_* bits: 1, 2 and 4.</summary>
+    public uint LogLevel { get; init; } = 1;
+}
+
+/// <summary>The verdict, and what the analysis found on the way.</summary>
+public sealed record VerifierResult
+{
+    /// <summary>0 if the program was accepted, else the kernel's errno.</summary>
+    public required Errno Errno { get; init; }
+
+    /// <summary>The decisive line of the log of a rejection, in the kernel's words.</summary>
+    public string? Message { get; init; }
+
+    /// <summary>A hint in plain words under a rejection; null if there is none.</summary>
+    public string? Hint { get; init; }
+
+    /// <summary>The log at the asked-for level.</summary>
+    public string Log { get; init; } = "";
+
+    /// <summary>The program after the rewrites, for an accepted one.</summary>
+    public Insn[] Xlated { get; init; } = [];
+
+    /// <summary>For each xlated slot, the slot of the loaded program that it came from.</summary>
+    public int[] OriginalSlots { get; init; } = [];
+
+    /// <summary>First xlated slot of every function.</summary>
+    public int[] FunctionStarts { get; init; } = [0];
+
+    /// <summary>Facts by xlated slot.</summary>
+    public InsnFacts[] Facts { get; init; } = [];
+
+    /// <summary>Instructions processed over all paths.</summary>
+    public int InsnsProcessed { get; init; }
+
+    /// <summary>States kept in all.</summary>
+    public int TotalStates { get; init; }
+
+    /// <summary>States kept at the same time at most.</summary>
+    public int PeakStates { get; init; }
+
+    /// <summary>Most states kept at one instruction.</summary>
+    public int MaxStatesPerInsn { get; init; }
+
+    /// <summary>Deepest stack of the main program in bytes, as the log's level 4 prints it.</summary>
+    public int StackDepth { get; init; }
+
+    /// <summary>Whether the program was accepted.</summary>
+    public bool Accepted => Errno == Errno.None;
+}
