@@ -147,6 +147,14 @@ public static class InsnTable
         return null;
     }
 
+    /// <summary>The form of an arithmetic operation or jump in a class, with a register or an immediate operand; null if there is none.</summary>
+    public static InsnForm? Find(InsnOp op, InsnClass cls, bool register = false) =>
+        Forms.FirstOrDefault(f => f.Row.Op == op && f.Class == cls && (f.Row.Sources.Length < 2 || f.IsRegisterForm == register));
+
+    /// <summary>The form of a load, store or atomic operation of a size; null if there is none.</summary>
+    public static InsnForm? Find(InsnOp op, MemSize size) =>
+        Forms.FirstOrDefault(f => f.Row.Op == op && (MemSize)(f.Code & 0x18) == size);
+
     /// <summary>What an instruction does; <see cref="InsnOp.Unknown"/> if nothing that exists.</summary>
     public static InsnOp OpOf(Insn insn) => Find(insn)?.Row.Op ?? InsnOp.Unknown;
 
