@@ -1,4 +1,5 @@
 using BpfSim.Vm.Btf;
+using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
 
 namespace BpfSim.Vm.Programs;
@@ -23,6 +24,12 @@ public sealed record ProgramTypeInfo
 
     /// <summary>Whether a program of this type (attributes: attach type, sleepable, …) may call the helper with this id.</summary>
     public required Func<ProgramAttributes, int, bool> AllowsHelper { get; init; }
+
+    /// <summary>
+    /// The row of a helper as programs with these attributes see it: some types give a helper other argument
+    /// types (a context instead of a socket, say) or no licence rule. Returns the general row where nothing differs.
+    /// </summary>
+    public Func<ProgramAttributes, HelperPrototype, HelperPrototype> HelperVariant { get; init; } = (_, general) => general;
 
     /// <summary>The range of r0 at the main program's exit; null if any value will do.</summary>
     public Func<ProgramAttributes, (long Min, long Max)?> ReturnRange { get; init; } = _ => null;

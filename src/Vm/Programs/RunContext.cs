@@ -56,7 +56,7 @@ public unsafe struct RunContext
     /// <summary>The context pointer (r1) of the running program, for helpers that need it.</summary>
     public void* Ctx;
 
-    /// <summary>GCHandle (as nint) of the running <see cref="ExecutableProgram"/>.</summary>
+    /// <summary>GCHandle (as nint) of the running <see cref="LoadedProgram"/> (<see cref="LoadedProgram.Running"/>); 0 between runs.</summary>
     public nint Program;
 
     /// <summary>GCHandle (as nint) of the owner of this context: whatever the helpers' implementation knows.</summary>
