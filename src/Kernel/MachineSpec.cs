@@ -28,7 +28,7 @@ public enum EngineKind
     Checked,
 }
 
-/// <summary>The blueprint of a <see cref="Machine"/>. Two machines of the same blueprint do the same, byte for byte (except in flood mode).</summary>
+/// <summary>The blueprint of a machine. Two machines of the same blueprint do the same, byte for byte (except in flood mode).</summary>
 public sealed record MachineSpec
 {
     /// <summary>Number of CPUs, 1 to 256.</summary>
