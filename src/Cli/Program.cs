@@ -1,1 +1,1 @@
-return 0;
+return await BpfSim.Cli.CommandLine.RunAsync(args);

@@ -39,14 +39,32 @@ public sealed unsafe class HelperPrototype
     /// <summary>Whether it may move packet data, which invalidates all packet pointers.</summary>
     public bool ChangesPacketData { get; init; }
 
-    /// <summary>Whether it may be called while the program holds no lock that forbids it: see bpf_fastcall in Linux 6.12+.</summary>
+    /// <summary>Whether its memory arguments may point into packet data.</summary>
+    public bool PacketAccess { get; init; }
+
+    /// <summary>Whether it keeps r1 to r5, so that spills around the call can be dropped (bpf_fastcall, Linux 6.12+).</summary>
     public bool AllowFastcall { get; init; }
 
     /// <summary>
     /// The implementation: called with r1 to r5 and the run context, returns r0; null if the simulation has
     /// none, and a call then returns -EOPNOTSUPP. Must be an UnmanagedCallersOnly method that never throws.
     /// </summary>
-    public delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> Implementation { get; init; }
+    public delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> Implementation
+    {
+        get => _implementation;
+        init => _implementation = value;
+    }
+
+    private delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> _implementation;
+
+    /// <summary>The same row with an implementation.</summary>
+    public HelperPrototype WithImplementation(
+        delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> implementation)
+    {
+        var copy = (HelperPrototype)MemberwiseClone();
+        copy._implementation = implementation;
+        return copy;
+    }
 }
 
 /// <summary>
@@ -97,7 +115,7 @@ public enum ReturnType : uint
 
     /// <summary>NULL is possible, and must be tested for.</summary>
     MaybeNull = 1 << 8,
-    /// <summary>The pointer is to a dynptr's data slice.</summary>
+    /// <summary>The memory is a slice of a dynptr's data, or an allocation.</summary>
     Alloc = 1 << 9,
     /// <summary>The result is trusted and lives as long as the program.</summary>
     Trusted = 1 << 10,

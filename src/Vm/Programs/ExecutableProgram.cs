@@ -33,6 +33,9 @@ public sealed record ExecutableProgram
     /// <summary>The helpers that may be called.</summary>
     public HelperTable Helpers { get; init; } = HelperTable.Empty;
 
+    /// <summary>The kfuncs that may be called; the id of a row is that of its FUNC in the kernel's BTF.</summary>
+    public HelperTable Kfuncs { get; init; } = HelperTable.Empty;
+
     /// <summary>What the verifier proved about instructions, by slot; empty for an unverified program.</summary>
     public InsnFacts[] Facts { get; init; } = [];
 

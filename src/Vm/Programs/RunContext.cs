@@ -56,7 +56,7 @@ public unsafe struct RunContext
     /// <summary>The context pointer (r1) of the running program, for helpers that need it.</summary>
     public void* Ctx;
 
-    /// <summary>GCHandle (as nint) of the running <see cref="ExecutableProgram"/>.</summary>
+    /// <summary>GCHandle (as nint) of the running <see cref="LoadedProgram"/> (<see cref="LoadedProgram.Running"/>); 0 between runs.</summary>
     public nint Program;
 
     /// <summary>GCHandle (as nint) of the owner of this context: whatever the helpers' implementation knows.</summary>
@@ -70,6 +70,12 @@ public unsafe struct RunContext
 
     /// <summary>Instructions executed by an interpreter run, if it counts them.</summary>
     public ulong InsnsExecuted;
+
+    /// <summary>Emitted code: the native stack pointer to which a fault unwinds.</summary>
+    public ulong EngineStack;
+
+    /// <summary>Emitted code of unverified programs: nested local calls.</summary>
+    public uint CallDepth;
 }
 
 /// <summary>Why an engine stopped a program before its exit instruction.</summary>

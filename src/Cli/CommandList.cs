@@ -1,0 +1,19 @@
+using System.CommandLine;
+using BpfSim.Cli.Commands;
+
+namespace BpfSim.Cli;
+
+/// <summary>Every command of <c>bpfsim</c>, in the order of its help.</summary>
+internal static class CommandList
+{
+    /// <summary>The top-level commands.</summary>
+    public static Command[] Create() =>
+    [
+        new RunCommand(),
+    ];
+
+    /// <summary>The commands under <c>bpfsim bench</c>.</summary>
+    public static Command[] Bench() =>
+    [
+    ];
+}

@@ -1,0 +1,67 @@
+using BpfSim.Vm.Verifier.Domains;
+
+namespace BpfSim.Vm.Verifier.State;
+
+/// <summary>What the verifier keeps of one instruction over all paths.</summary>
+internal struct InsnAux
+{
+    /// <summary>Whether any path came here.</summary>
+    public bool Seen;
+
+    /// <summary>Type of the pointer that a load or store goes through; the same on all paths.</summary>
+    public RegType PtrType;
+
+    /// <summary>Full size of a context field that is loaded narrowly, 0 if not.</summary>
+    public int CtxFieldSize;
+
+    /// <summary>Calls: index + 1 of the map in r1, -1 if paths disagree, 0 if none yet.</summary>
+    public int MapIndex;
+
+    /// <summary>Map lookups: constant key + 1, -1 if paths disagree, 0 if none yet.</summary>
+    public long MapKey;
+
+    /// <summary>bpf_loop: subprogram of the callback + 1 when all paths agree and it may be inlined; -1 if not.</summary>
+    public int LoopCallback;
+
+    /// <summary>States are compared here.</summary>
+    public bool PrunePoint;
+
+    /// <summary>Going backwards cannot guess where this was reached from.</summary>
+    public bool JumpPoint;
+
+    /// <summary>A state is kept here whenever it is passed.</summary>
+    public bool ForceCheckpoint;
+
+    /// <summary>Calls a callback synchronously.</summary>
+    public bool CallsCallback;
+
+    /// <summary>Is the next call of an open-coded iterator.</summary>
+    public bool IsIterNext;
+
+    /// <summary>Registers (bits 0 to 9) whose value matters before this instruction.</summary>
+    public ushort LiveRegsBefore;
+
+    /// <summary>Number of the loop (strongly connected component) that this belongs to, 0 if none.</summary>
+    public int Scc;
+
+    /// <summary>Part of a spill, call, fill pattern around a bpf_fastcall; bytes are in the subprogram.</summary>
+    public bool FastcallPattern;
+
+    /// <summary>The number of spill/fill pairs around this bpf_fastcall call.</summary>
+    public byte FastcallSpills;
+
+    /// <summary>Storage helpers and allocations here must not sleep.</summary>
+    public bool StorageGetFuncAtomic;
+
+    /// <summary>The call runs in a context that cannot sleep.</summary>
+    public bool NonSleepable;
+
+    /// <summary>Division and modulo: some path had a divisor that may be 0.</summary>
+    public bool DivisorMayBeZero;
+
+    /// <summary>Loads and stores: some path accessed something else than the own frame at a fixed offset.</summary>
+    public bool NotOwnStack;
+
+    /// <summary>Kfunc calls: what they pass on to the rewrites (allocated object's size, and so on).</summary>
+    public ulong KfuncArg;
+}

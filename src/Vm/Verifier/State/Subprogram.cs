@@ -1,0 +1,60 @@
+namespace BpfSim.Vm.Verifier.State;
+
+/// <summary>One function of the program (struct bpf_subprog_info).</summary>
+internal sealed class Subprogram
+{
+    /// <summary>First instruction.</summary>
+    public int Start;
+
+    /// <summary>Behind the last instruction.</summary>
+    public int End;
+
+    /// <summary>Name from BTF; empty without.</summary>
+    public string Name = "";
+
+    /// <summary>BTF id of its FUNC; 0 without.</summary>
+    public uint BtfId;
+
+    /// <summary>Deepest stack in bytes, positive, as the deepest access made it.</summary>
+    public int StackDepth;
+
+    /// <summary>Additional stack that is not the program's (private stack decisions, may_goto counters).</summary>
+    public int StackExtra;
+
+    public bool HasTailCall;
+    public bool TailCallReachable;
+    public bool HasLdAbs;
+    public bool IsCallback;
+    public bool IsAsyncCallback;
+    public bool IsExceptionCallback;
+    public bool ChangesPacketData;
+    public bool MightSleep;
+    public bool MightThrow;
+
+    /// <summary>A global function: verified on its own by its BTF.</summary>
+    public bool IsGlobal;
+
+    /// <summary>A global function that was called from verified code.</summary>
+    public bool Called;
+
+    /// <summary>A global function that was found safe.</summary>
+    public bool Verified;
+
+    /// <summary>BTF was looked at and the arguments are in <see cref="Args"/>.</summary>
+    public bool ArgsCached;
+
+    /// <summary>What is wrong with the BTF of a function that is only checked when called.</summary>
+    public bool Unreliable;
+
+    /// <summary>Arguments of a global function, prepared by the call checks.</summary>
+    public object? Args;
+
+    /// <summary>Keeps spill/fill pairs around bpf_fastcall calls intact: lowest offset used by them, else 0.</summary>
+    public int FastcallStackOff;
+
+    /// <summary>Whether the spills around bpf_fastcall calls were withdrawn because somebody looks at them.</summary>
+    public bool KeepFastcallStack;
+
+    /// <summary>Instructions in depth-first postorder, filled by the control-flow check.</summary>
+    public int[] Postorder = [];
+}
