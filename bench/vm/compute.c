@@ -57,21 +57,22 @@ PROGRAM(divide_variable)
 	return sum;
 }
 
+/* Words, not bytes: the verifier remembers what whole stack slots hold. */
 PROGRAM(sieve_stack)
 {
-	u8 composite[256];
-	u32 count = 0, first = 2;
+	u64 composite[56];
+	u64 count = 0, first = 2;
 	OPAQUE(first);
 	NO_UNROLL
-	for (int i = 0; i < 256; i += 8)
-		*(volatile u64 *)(composite + i) = 0;
+	for (int i = 0; i < 56; i++)
+		((volatile u64 *)composite)[i] = 0;
 	NO_UNROLL
-	for (u32 i = first; i < 256; i++) {
+	for (u64 i = first; i < 56; i++) {
 		if (composite[i])
 			continue;
 		count++;
 		NO_UNROLL
-		for (u32 j = i * 2; j < 256; j += i)
+		for (u64 j = i * 2; j < 56; j += i)
 			composite[j] = 1;
 	}
 	return count + input->len;
