@@ -26,6 +26,12 @@ public sealed record ProgramTypeInfo
     public required Func<ProgramAttributes, int, bool> AllowsHelper { get; init; }
 
     /// <summary>
+    /// Whether a helper that the type may call is also allowed at the attach target; false is what the kernel words
+    /// as "helper call is not allowed in probe".
+    /// </summary>
+    public Func<ProgramAttributes, int, bool> AllowsHelperAtTarget { get; init; } = (_, _) => true;
+
+    /// <summary>
     /// The row of a helper as programs with these attributes see it: some types give a helper other argument
     /// types (a context instead of a socket, say) or no licence rule. Returns the general row where nothing differs.
     /// </summary>
@@ -96,7 +102,7 @@ public readonly record struct ContextQuery(ProgramAttributes Program, int Off, i
 /// <param name="Kind">What a load yields.</param>
 /// <param name="BtfTypeId">For BTF pointers, the type in the kernel's BTF.</param>
 /// <param name="FieldSize">Full size of the field in bytes, for narrow loads; 0 if the access is as wide as the field.</param>
-/// <param name="Message">A line for the log that explains a refusal, null if there is nothing to add.</param>
+/// <param name="Message">A line for the log that explains the answer, printed before anything else; null if there is nothing to add.</param>
 /// <param name="MemSize">For BtfPtr-like memory arguments: size of the memory.</param>
 public readonly record struct ContextAccess(
     ContextAccessKind Kind, uint BtfTypeId = 0, int FieldSize = 0, string? Message = null, int MemSize = 0)
@@ -111,6 +117,6 @@ public readonly record struct ContextAccess(
 /// <summary>What a load through the context pointer yields.</summary>
 public enum ContextAccessKind
 {
-    Invalid, Scalar, PacketData, PacketMeta, PacketEnd, FlowKeys, SockCommonOrNull, SocketOrNull, XdpSockOrNull,
-    BtfPtr, BtfPtrTrusted, BtfPtrTrustedOrNull, BtfPtrRcu, TpBuffer, ReadOnlyMemOrNull, ReadWriteMemOrNull, CtxPtr,
+    Invalid, Scalar, PacketData, PacketMeta, PacketEnd, FlowKeys, SockCommonOrNull, Socket, SocketOrNull, XdpSockOrNull,
+    BtfPtr, BtfPtrOrNull, BtfPtrTrusted, BtfPtrTrustedOrNull, BtfPtrRcu, TpBuffer, ReadOnlyMemOrNull, ReadWriteMemOrNull, CtxPtr,
 }

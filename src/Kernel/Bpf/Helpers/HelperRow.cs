@@ -62,8 +62,17 @@ internal static class HelperRow
         bool packet = false, bool changes = false, bool fastcall = false, string?[]? btf = null, int[]? sizes = null,
         string? returnBtf = null) => new()
         {
-            Id = id, Name = "bpf_" + name, Return = returns, Args = args, GplOnly = gpl, MightSleep = sleeps,
-            PacketAccess = packet, ChangesPacketData = changes, AllowFastcall = fastcall, ArgBtf = btf ?? [],
-            ArgSizes = sizes ?? [], ReturnBtf = returnBtf,
+            Id = id,
+            Name = "bpf_" + name,
+            Return = returns,
+            Args = args,
+            GplOnly = gpl,
+            MightSleep = sleeps,
+            PacketAccess = packet,
+            ChangesPacketData = changes,
+            AllowFastcall = fastcall,
+            ArgBtf = btf ?? [],
+            ArgSizes = sizes ?? [],
+            ReturnBtf = returnBtf,
         };
 }

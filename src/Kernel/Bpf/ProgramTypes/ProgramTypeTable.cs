@@ -1,0 +1,105 @@
+using System.Collections.Frozen;
+using BpfSim.Vm.Btf;
+using BpfSim.Vm.Programs;
+using static BpfSim.Vm.Programs.ProgramType;
+
+namespace BpfSim.Kernel.Bpf;
+
+/// <summary>The program types of Linux 6.18: sections, contexts, helpers and return ranges.</summary>
+public static class ProgramTypeTable
+{
+    private const int PtRegsSize = 168;
+    private const int PerfMaxTraceSize = 8192;
+
+    /// <summary>A row for every program type that can be loaded.</summary>
+    public static IReadOnlyList<ProgramTypeInfo> Rows { get; } =
+    [
+        Row(SocketFilter, "socket_filter"), Row(Kprobe, "kprobe", CheckPtRegs, KprobeReturn), Row(SchedCls, "sched_cls"),
+        Row(SchedAct, "sched_act"), Row(Tracepoint, "tracepoint", CheckTracepoint), Row(Xdp, "xdp"),
+        Row(PerfEvent, "perf_event", CheckPerfEvent), Row(CgroupSkb, "cgroup_skb", null, CgroupSkbReturn),
+        Row(CgroupSock, "cgroup_sock", null, Bool), Row(LwtIn, "lwt_in"), Row(LwtOut, "lwt_out"), Row(LwtXmit, "lwt_xmit"),
+        Row(SockOps, "sock_ops", null, Bool), Row(SkSkb, "sk_skb"), Row(CgroupDevice, "cgroup_device", null, Bool), Row(SkMsg, "sk_msg"),
+        Row(RawTracepoint, "raw_tracepoint", CheckRawTracepoint), Row(CgroupSockAddr, "cgroup_sock_addr", null, SockAddrReturn),
+        Row(LwtSeg6local, "lwt_seg6local"), Row(LircMode2, "lirc_mode2", query => Plain(query, 4)), Row(SkReuseport, "sk_reuseport"),
+        Row(FlowDissector, "flow_dissector"), Row(CgroupSysctl, "cgroup_sysctl", null, Bool),
+        Row(RawTracepointWritable, "raw_tracepoint_writable", CheckRawTracepoint), Row(CgroupSockopt, "cgroup_sockopt", null, Bool),
+        Row(Tracing, "tracing", TracingContext.Check, TracingReturn), Row(StructOps, "struct_ops", TracingContext.Check),
+        Row(Ext, "ext", TracingContext.Check), Row(Lsm, "lsm", TracingContext.Check, LsmReturn), Row(SkLookup, "sk_lookup", null, Bool),
+        Row(Syscall, "syscall", CheckSyscall), Row(Netfilter, "netfilter", null, Bool),
+    ];
+
+    private static readonly FrozenDictionary<ProgramType, ProgramTypeInfo> s_byType = Rows.ToFrozenDictionary(r => r.Type);
+
+    /// <summary>The row of a type; null for Unspec and unknown numbers.</summary>
+    public static ProgramTypeInfo? Find(ProgramType type) => s_byType.GetValueOrDefault(type);
+
+    private static ProgramTypeInfo Row(
+        ProgramType type, string name, Func<ContextQuery, ContextAccess>? context = null,
+        Func<ProgramAttributes, (long Min, long Max)?>? returns = null) => new()
+        {
+            Type = type,
+            Name = name,
+            Sections = [.. SectionTable.All.Where(s => s.Type == type)],
+            CheckContext = context ?? (query => ContextRules.Check(name, query)),
+            AllowsHelper = (program, id) => HelperAvailability.Allows(name, program, id),
+            AllowsHelperAtTarget = HelperAvailability.AllowedAtTarget,
+            HelperVariant = HelperVariants.Select,
+            ReturnRange = returns ?? (_ => null),
+        };
+
+    private static ContextAccess CheckPtRegs(ContextQuery query) =>
+        !query.Write && query.Off >= 0 && query.Off + query.Size <= PtRegsSize && query.Off % query.Size == 0
+            ? ContextAccess.Scalar : ContextAccess.Invalid;
+
+    private static ContextAccess CheckPerfEvent(ContextQuery query) => ContextRules.Check("perf_event", query);
+
+    // Negative offsets pass, as in the kernel, which compares them as large unsigned and as small signed numbers.
+    private static ContextAccess CheckTracepoint(ContextQuery query) =>
+        !query.Write && query.Off is not (>= 0 and < 8) && query.Off < PerfMaxTraceSize && query.Off % query.Size == 0
+            ? ContextAccess.Scalar : ContextAccess.Invalid;
+
+    private static ContextAccess CheckRawTracepoint(ContextQuery query)
+    {
+        if (query.Program.Type == RawTracepointWritable && query.Off == 0)
+            return query.Size == 8 && !query.Write ? new ContextAccess(ContextAccessKind.TpBuffer) : ContextAccess.Invalid;
+        return query.Off >= 0 && query.Off < 8 * TracingContext.MaxArgs && !query.Write && query.Off % query.Size == 0
+            ? ContextAccess.Scalar : ContextAccess.Invalid;
+    }
+
+    private static ContextAccess CheckSyscall(ContextQuery query) =>
+        query.Off is >= 0 and < ushort.MaxValue && query.Off % query.Size == 0 ? ContextAccess.Scalar : ContextAccess.Invalid;
+
+    private static ContextAccess Plain(ContextQuery query, int size) =>
+        query is { Off: 0, Write: false } && query.Size == size ? ContextAccess.Scalar : ContextAccess.Invalid;
+
+    private static (long, long)? Bool(ProgramAttributes program) => (0, 1);
+
+    private static (long, long)? KprobeReturn(ProgramAttributes program) =>
+        (AttachType)program.ExpectedAttachType is AttachType.TraceKprobeSession or AttachType.TraceUprobeSession ? (0, 1) : null;
+
+    private static (long, long)? CgroupSkbReturn(ProgramAttributes program) =>
+        program.ExpectedAttachType == (uint)AttachType.CgroupInetEgress ? (0, 3) : (0, 1);
+
+    private static (long, long)? SockAddrReturn(ProgramAttributes program) => (AttachType)program.ExpectedAttachType switch
+    {
+        AttachType.CgroupUdp4Recvmsg or AttachType.CgroupUdp6Recvmsg or AttachType.CgroupUnixRecvmsg or AttachType.CgroupInet4Getpeername
+            or AttachType.CgroupInet6Getpeername or AttachType.CgroupUnixGetpeername or AttachType.CgroupInet4Getsockname
+            or AttachType.CgroupInet6Getsockname or AttachType.CgroupUnixGetsockname => (1, 1),
+        AttachType.CgroupInet4Bind or AttachType.CgroupInet6Bind => (0, 3),
+        _ => (0, 1),
+    };
+
+    private static (long, long)? TracingReturn(ProgramAttributes program) => (AttachType)program.ExpectedAttachType switch
+    {
+        AttachType.TraceFentry or AttachType.TraceFexit => (0, 0),
+        AttachType.TraceIter => (0, 1),
+        _ => null,
+    };
+
+    private static (long, long)? LsmReturn(ProgramAttributes program)
+    {
+        if (program.ExpectedAttachType == (uint)AttachType.LsmCgroup) return (0, 1);
+        return TracingContext.Target(program) is { } target && target.Proto.TypeId != 0 && program.KernelBtf!.Resolve(target.Proto.TypeId).Size == 1
+            ? (0, 1) : (-4095, 0);
+    }
+}
