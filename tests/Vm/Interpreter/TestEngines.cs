@@ -1,5 +1,6 @@
 using BpfSim.Vm.Interpreter;
 using BpfSim.Vm.Isa.Assembler;
+using BpfSim.Vm.Jit;
 using BpfSim.Vm.Programs;
 
 namespace BpfSim.Vm.Tests.Interpreter;
@@ -7,7 +8,7 @@ namespace BpfSim.Vm.Tests.Interpreter;
 /// <summary>The engines under test, and a run of an unverified program on one.</summary>
 internal static class TestEngines
 {
-    public static IReadOnlyList<IProgramEngine> All { get; } = [new InterpreterEngine()];
+    public static IReadOnlyList<IProgramEngine> All { get; } = [new InterpreterEngine(), new CheckedEngine(), .. JitEngine.IsSupported ? new IProgramEngine[] { new JitEngine() } : []];
 
     public static IProgramEngine Find(string name) => All.First(e => e.Name == name);
 
