@@ -12,6 +12,9 @@ public sealed record MapSpec
     /// <summary>The kind (enum bpf_map_type).</summary>
     public required MapType Type { get; init; }
 
+    /// <summary>The section that a map of global data stands for (<c>.rodata</c>); empty for others.</summary>
+    public string Section { get; init; } = "";
+
     /// <summary>Key size in bytes, 0 for kinds without keys.</summary>
     public uint KeySize { get; init; }
 

@@ -60,6 +60,9 @@ public sealed record ProgramSpec
     /// </summary>
     public IReadOnlyList<Btf.CoreRelocation> CoreRelocations { get; init; } = [];
 
+    /// <summary>References to kernel variables, symbols and kfuncs (.ksyms), resolved at load.</summary>
+    public IReadOnlyList<ExternReference> Externs { get; init; } = [];
+
     /// <summary>
     /// Why this program cannot be loaded although the object could be read (an unresolved extern, say):
     /// one line in libbpf's words; null if nothing stands against it.

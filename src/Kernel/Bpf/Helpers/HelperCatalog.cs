@@ -4,7 +4,7 @@ namespace BpfSim.Kernel.Bpf;
 
 /// <summary>
 /// The prototypes of all helpers of Linux 6.18 (bpf-helpers(7)): the single source from which verifier,
-/// disassembler and engines derive. Which program type may call which stands in <see cref="HelperAvailability"/>.
+/// disassembler and engines derive. Which program type may call which stands in <c>HelperAvailability</c>.
 /// </summary>
 public static class HelperCatalog
 {

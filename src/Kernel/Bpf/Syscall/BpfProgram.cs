@@ -1,0 +1,200 @@
+using System.Security.Cryptography;
+using BpfSim.Maps;
+using BpfSim.Vm.Isa;
+using BpfSim.Vm.Programs;
+using BpfSim.Vm.Verifier;
+
+namespace BpfSim.Kernel.Bpf;
+
+/// <summary>A loaded program: verified, compiled, with an id. Links and descriptors keep it alive.</summary>
+public sealed class BpfProgram : KernelObject
+{
+    private readonly IReadOnlyList<MapObject> _maps;
+    private readonly List<MapObject> _boundMaps = [];
+    private readonly BtfObject? _btf;
+    private readonly Lock _lock = new();
+
+    internal BpfProgram(ProgLoadAttr attr, ProgramAttributes attributes, ProgramTypeInfo typeInfo, LoadedProgram loaded,
+        VerifierResult verdict, IReadOnlyList<MapObject> maps, BtfObject? btf, ulong loadTime)
+    {
+        Name = attr.ProgName;
+        Attributes = attributes;
+        TypeInfo = typeInfo;
+        Loaded = loaded;
+        Verdict = verdict;
+        LoadTime = loadTime;
+        FuncInfos = attr.FuncInfo;
+        LineInfos = attr.LineInfo;
+        Tag = ComputeTag(attr.Insns);
+        _maps = maps;
+        foreach (MapObject map in maps) map.Get();
+        _btf = btf;
+        btf?.Get();
+    }
+
+    /// <summary>Type, attach type, flags, licence.</summary>
+    public ProgramAttributes Attributes { get; }
+
+    /// <summary>The program's type.</summary>
+    public ProgramType Type => Attributes.Type;
+
+    /// <summary>The row of the program's type.</summary>
+    public ProgramTypeInfo TypeInfo { get; }
+
+    /// <summary>The compiled program.</summary>
+    public LoadedProgram Loaded { get; }
+
+    /// <summary>What the verifier found: the rewritten instructions, counters, log.</summary>
+    public VerifierResult Verdict { get; }
+
+    /// <summary>Nanoseconds since boot at which it was loaded.</summary>
+    public ulong LoadTime { get; }
+
+    /// <summary>The user who loaded it.</summary>
+    public uint CreatedByUid { get; init; }
+
+    /// <summary>The first 8 bytes of the SHA-256 of the instructions with map descriptors zeroed.</summary>
+    public byte[] Tag { get; }
+
+    /// <summary>The tag in hex, as bpftool prints it.</summary>
+    public string TagText => Convert.ToHexStringLower(Tag);
+
+    /// <summary>The program's BTF, null if it was loaded without.</summary>
+    public BtfObject? Btf => _btf;
+
+    /// <summary>Functions and their BTF ids, as loaded.</summary>
+    public IReadOnlyList<FuncInfo> FuncInfos { get; }
+
+    /// <summary>Source lines, as loaded.</summary>
+    public IReadOnlyList<LineInfo> LineInfos { get; }
+
+    /// <summary>The maps that the instructions use and those bound by BPF_PROG_BIND_MAP, in that order.</summary>
+    public IReadOnlyList<MapObject> Maps
+    {
+        get { lock (_lock) return [.. _maps, .. _boundMaps]; }
+    }
+
+    /// <summary>Runs, counted while statistics are on (run_cnt).</summary>
+    public ulong RunCount { get; internal set; }
+
+    /// <summary>Wall nanoseconds of those runs (run_time_ns).</summary>
+    public ulong RunTimeNs { get; internal set; }
+
+    /// <summary>Events that the program missed because it was already running on that CPU (recursion_misses).</summary>
+    public ulong RecursionMisses { get; internal set; }
+
+    /// <summary>Bytes of the rewritten instructions.</summary>
+    public uint XlatedBytes => (uint)Verdict.Xlated.Length * 8;
+
+    /// <summary>Memory charged: whole pages of the instructions and the kernel's struct bpf_prog in front of them.</summary>
+    public ulong MemoryBytes => (72u + XlatedBytes + 4095) / 4096 * 4096;
+
+    /// <summary>BPF_PROG_BIND_MAP: keeps a map alive as long as the program. Binding twice changes nothing.</summary>
+    internal void Bind(MapObject map)
+    {
+        lock (_lock)
+        {
+            if (_maps.Contains(map) || _boundMaps.Contains(map)) return;
+            map.Get();
+            _boundMaps.Add(map);
+        }
+    }
+
+    /// <summary>The tag of a program: what identifies its instructions across loads.</summary>
+    public static byte[] ComputeTag(ReadOnlySpan<Insn> insns)
+    {
+        Insn[] copy = insns.ToArray();
+        bool secondHalf = false;
+        for (int i = 0; i < copy.Length; i++)
+        {
+            Insn insn = copy[i];
+            if (!secondHalf && insn.IsLdImm64 && insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapValue)
+            {
+                secondHalf = true;
+                copy[i] = insn with { Imm = 0 };
+            }
+            else if (secondHalf && insn is { Code: 0, Registers: 0, Off: 0 })
+            {
+                secondHalf = false;
+                copy[i] = insn with { Imm = 0 };
+            }
+            else
+            {
+                secondHalf = false;
+            }
+        }
+        return SHA256.HashData(Insn.ToBytes(copy))[..8];
+    }
+
+    /// <inheritdoc/>
+    protected override void Release()
+    {
+        Loaded.Dispose();
+        foreach (MapObject map in Maps) map.Put();
+        _btf?.Put();
+    }
+}
+
+/// <summary>A map with an id: the live <see cref="BpfMap"/> and what user space knows of it.</summary>
+public sealed class MapObject : KernelObject
+{
+    private readonly BtfObject? _btf;
+
+    internal MapObject(BpfMap map, BtfObject? btf)
+    {
+        Map = map;
+        Name = map.Spec.Name;
+        _btf = btf;
+        btf?.Get();
+    }
+
+    /// <summary>The live map.</summary>
+    public BpfMap Map { get; }
+
+    /// <summary>The BTF that describes key and value, null if there is none.</summary>
+    public BtfObject? Btf => _btf;
+
+    /// <summary>
+    /// Bytes of a value as user space copies it: of per-CPU kinds all CPUs' copies, each rounded up to 8;
+    /// of kinds whose values are descriptors, 4.
+    /// </summary>
+    public uint UserValueSize => Map.Spec.Type switch
+    {
+        MapType.PercpuHash or MapType.PercpuArray or MapType.LruPercpuHash or MapType.PercpuCgroupStorage =>
+            (Map.Spec.ValueSize + 7) / 8 * 8 * Map.Cpus,
+        MapType.ProgArray or MapType.PerfEventArray or MapType.CgroupArray or MapType.ArrayOfMaps or MapType.HashOfMaps => 4,
+        _ => Map.Spec.ValueSize,
+    };
+
+    /// <inheritdoc/>
+    protected override void Release()
+    {
+        Map.Dispose();
+        _btf?.Put();
+    }
+}
+
+/// <summary>A loaded BTF: the bytes and what they say.</summary>
+public sealed class BtfObject : KernelObject
+{
+    internal BtfObject(byte[] raw, Vm.Btf.BtfData data, string name = "")
+    {
+        Raw = raw;
+        Data = data;
+        Name = name;
+    }
+
+    /// <summary>The bytes as loaded.</summary>
+    public byte[] Raw { get; }
+
+    /// <summary>The parsed types.</summary>
+    public Vm.Btf.BtfData Data { get; }
+
+    /// <summary>Whether it describes the kernel rather than a program.</summary>
+    public bool IsKernel { get; init; }
+
+    /// <inheritdoc/>
+    protected override void Release()
+    {
+    }
+}

@@ -1,0 +1,187 @@
+using BpfSim.Maps;
+
+namespace BpfSim.Kernel.Bpf;
+
+public sealed partial class BpfSyscall
+{
+    private const uint FlagRdonly = 1u << 3, FlagWronly = 1u << 4, FlagNumaNode = 1u << 2, FlagTokenFd = 1u << 16;
+    private const ulong ElemFlagLock = 4;
+
+    /// <summary>BPF_MAP_CREATE: returns the map's descriptor or -errno.</summary>
+    public int MapCreate(MapCreateAttr attr) => Traced(BpfCommand.BPF_MAP_CREATE, attr, CreateMap(attr));
+
+    private int CreateMap(MapCreateAttr attr)
+    {
+        if (attr.BtfVmlinuxValueTypeId != 0)
+        {
+            if (attr.MapType != MapType.StructOps || attr.BtfKeyTypeId != 0 || attr.BtfValueTypeId != 0) return -(int)Errno.EINVAL;
+        }
+        else if (attr.BtfKeyTypeId != 0 && attr.BtfValueTypeId == 0)
+        {
+            return -(int)Errno.EINVAL;
+        }
+        if (attr.MapExtra != 0 && attr.MapType is not (MapType.BloomFilter or MapType.Arena)) return -(int)Errno.EINVAL;
+        if ((attr.MapFlags & FlagRdonly) != 0 && (attr.MapFlags & FlagWronly) != 0) return -(int)Errno.EINVAL;
+        if ((attr.MapFlags & FlagNumaNode) != 0 ? attr.NumaNode != 0 : attr.NumaNode != 0 && attr.NumaNode != uint.MaxValue)
+            return -(int)Errno.EINVAL;
+        if ((attr.MapFlags & FlagTokenFd) != 0) return -(int)(Fds.Find(attr.MapTokenFd) == null ? Errno.EBADF : Errno.EINVAL);
+        if (attr.MapIfindex != 0) return -(int)Errno.EINVAL;
+
+        MapSpec? inner = null;
+        if (attr.MapType is MapType.ArrayOfMaps or MapType.HashOfMaps)
+        {
+            int error = Resolve(attr.InnerMapFd, out MapObject innerMap);
+            if (error != 0) return error;
+            inner = innerMap.Map.Spec;
+        }
+        if (!_environment.Privileged && NeedsPrivilege(attr.MapType)) return -(int)Errno.EPERM;
+
+        BtfObject? btf = null;
+        if (attr.BtfKeyTypeId != 0 || attr.BtfValueTypeId != 0)
+        {
+            int error = Resolve(attr.BtfFd, out BtfObject found);
+            if (error != 0) return error;
+            if (found.IsKernel) return -(int)Errno.EACCES;
+            btf = found;
+        }
+        var spec = new MapSpec
+        {
+            Name = attr.MapName,
+            Type = attr.MapType,
+            KeySize = attr.KeySize,
+            ValueSize = attr.ValueSize,
+            MaxEntries = attr.MaxEntries,
+            Flags = attr.MapFlags,
+            MapExtra = attr.MapExtra,
+            InnerMap = inner,
+            NumaNode = (attr.MapFlags & FlagNumaNode) != 0 ? (int)attr.NumaNode : -1,
+            BtfKeyTypeId = attr.BtfKeyTypeId,
+            BtfValueTypeId = attr.BtfValueTypeId,
+            BtfVmlinuxValueTypeId = attr.BtfVmlinuxValueTypeId,
+            Btf = btf?.Data,
+        };
+        if (btf != null)
+        {
+            int error = MapBtf.Check(ref spec, btf.Data);
+            if (error != 0) return error;
+        }
+        BpfMap? map = _environment.CreateMap(spec, _environment.Cpus, out Errno errno);
+        if (map == null) return -(int)errno;
+        if (!IsValidName(attr.MapName))
+        {
+            map.Dispose();
+            return -(int)Errno.EINVAL;
+        }
+        var value = new MapObject(map, btf);
+        _maps.Add(value);
+        map.Id = value.Id;
+        return Fds.Install(value);
+    }
+
+    private static bool NeedsPrivilege(MapType type) => type is not (MapType.Array or MapType.PercpuArray or MapType.ProgArray
+        or MapType.PerfEventArray or MapType.CgroupArray or MapType.ArrayOfMaps or MapType.Hash or MapType.PercpuHash
+        or MapType.HashOfMaps or MapType.Ringbuf or MapType.UserRingbuf or MapType.CgroupStorage or MapType.PercpuCgroupStorage);
+
+    /// <summary>BPF_MAP_LOOKUP_ELEM: the value is copied to <paramref name="value"/> (<see cref="MapObject.UserValueSize"/> bytes).</summary>
+    public int MapLookupElem(int fd, ReadOnlySpan<byte> key, Span<byte> value, ulong flags = 0)
+    {
+        int result = Access(fd, write: false, flags & ElemFlagLock, out MapObject map);
+        if ((flags & ~ElemFlagLock) != 0) result = -(int)Errno.EINVAL;
+        if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
+        if (result == 0) result = LookupValue(map, key, value, flags);
+        return Traced(BpfCommand.BPF_MAP_LOOKUP_ELEM, new MapElemAttr(fd, flags), result);
+    }
+
+    /// <summary>BPF_MAP_UPDATE_ELEM. Values of map-in-map, prog_array and perf_event_array are descriptors (4 bytes).</summary>
+    public int MapUpdateElem(int fd, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, ulong flags = 0)
+    {
+        int result = Access(fd, write: true, flags & ElemFlagLock, out MapObject map);
+        if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
+        if (result == 0 && value.Length < map.UserValueSize) result = -(int)Errno.EFAULT;
+        if (result == 0) result = UpdateValue(map, key, value[..(int)map.UserValueSize], flags);
+        return Traced(BpfCommand.BPF_MAP_UPDATE_ELEM, new MapElemAttr(fd, flags), result);
+    }
+
+    /// <summary>BPF_MAP_DELETE_ELEM.</summary>
+    public int MapDeleteElem(int fd, ReadOnlySpan<byte> key)
+    {
+        int result = Access(fd, write: true, 0, out MapObject map);
+        if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
+        if (result == 0) result = DeleteValue(map, key);
+        return Traced(BpfCommand.BPF_MAP_DELETE_ELEM, new MapElemAttr(fd, 0), result);
+    }
+
+    /// <summary>BPF_MAP_GET_NEXT_KEY: an empty key asks for the first one; -ENOENT after the last.</summary>
+    public int MapGetNextKey(int fd, ReadOnlySpan<byte> key, Span<byte> nextKey)
+    {
+        int result = Access(fd, write: false, 0, out MapObject map);
+        if (result == 0) result = CheckKey(map, key, mayBeEmpty: true);
+        if (result == 0 && nextKey.Length < map.Map.Spec.KeySize) result = -(int)Errno.EFAULT;
+        if (result == 0) result = map.Map.GetNextKey(key, nextKey);
+        return Traced(BpfCommand.BPF_MAP_GET_NEXT_KEY, new MapElemAttr(fd, 0), result);
+    }
+
+    /// <summary>BPF_MAP_LOOKUP_AND_DELETE_ELEM: reads and removes; of queues and stacks, pops.</summary>
+    public int MapLookupAndDeleteElem(int fd, ReadOnlySpan<byte> key, Span<byte> value, ulong flags = 0)
+    {
+        int result = Access(fd, write: true, flags & ElemFlagLock, out MapObject map);
+        if ((flags & ~ElemFlagLock) != 0) result = -(int)Errno.EINVAL;
+        if (result == 0 && (map.Map.Spec.Flags & FlagWronly) != 0) result = -(int)Errno.EPERM;
+        if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
+        if (result == 0 && value.Length < map.UserValueSize) result = -(int)Errno.EFAULT;
+        if (result == 0) result = LookupAndDelete(map, key, value, flags);
+        return Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM, new MapElemAttr(fd, flags), result);
+    }
+
+    /// <summary>BPF_MAP_FREEZE: user space can no longer write; -EBUSY if it is frozen already.</summary>
+    public int MapFreeze(int fd)
+    {
+        int result = Resolve(fd, out MapObject map);
+        if (result == 0)
+        {
+            result = map.Map.Spec.Type == MapType.StructOps ? -(int)Errno.ENOTSUPP
+                : map.Map.Frozen ? -(int)Errno.EBUSY
+                : (map.Map.Spec.Flags & FlagRdonly) != 0 ? -(int)Errno.EPERM
+                : map.Map.Freeze();
+        }
+        return Traced(BpfCommand.BPF_MAP_FREEZE, new MapElemAttr(fd, 0), result);
+    }
+
+    /// <summary>Resolves the descriptor and checks what user space may do: RDONLY, WRONLY, frozen, F_LOCK without a lock.</summary>
+    private int Access(int fd, bool write, ulong lockFlag, out MapObject map)
+    {
+        int error = Resolve(fd, out map);
+        if (error != 0) return error;
+        MapSpec spec = map.Map.Spec;
+        if (write ? (spec.Flags & FlagRdonly) != 0 || map.Map.Frozen : (spec.Flags & FlagWronly) != 0) return -(int)Errno.EPERM;
+        if (lockFlag != 0 && !spec.SpecialFields.Any(f => f.Kind is SpecialFieldKind.SpinLock)) return -(int)Errno.EINVAL;
+        return 0;
+    }
+
+    private static int CheckKey(MapObject map, ReadOnlySpan<byte> key, bool mayBeEmpty)
+    {
+        uint size = map.Map.Spec.KeySize;
+        if (key.IsEmpty) return mayBeEmpty ? 0 : -(int)Errno.EFAULT;
+        return size == 0 ? -(int)Errno.EINVAL : key.Length < size ? -(int)Errno.EFAULT : 0;
+    }
+
+    private static int LookupAndDelete(MapObject map, ReadOnlySpan<byte> key, Span<byte> value, ulong flags)
+    {
+        switch (map.Map.Spec.Type)
+        {
+            case MapType.Queue or MapType.Stack:
+                if (flags != 0) return -(int)Errno.EINVAL;
+                break;
+            case MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash or MapType.StackTrace:
+                break;
+            default:
+                return -(int)Errno.ENOTSUPP;
+        }
+        int result = map.Map.Lookup(key, value, flags);
+        if (result != 0) return result;
+        return map.Map.Delete(key);
+    }
+}
+
+/// <summary>What the element commands are given besides key and value.</summary>
+public sealed record MapElemAttr(int MapFd, ulong Flags);

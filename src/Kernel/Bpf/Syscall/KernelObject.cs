@@ -1,0 +1,33 @@
+namespace BpfSim.Kernel.Bpf;
+
+/// <summary>Something that file descriptors, pins and other objects keep alive by counted references.</summary>
+public abstract class KernelObject
+{
+    private int _references = 1;
+
+    /// <summary>The id that user space sees; unique within its kind, never 0 and never reused in a run.</summary>
+    public uint Id { get; internal set; }
+
+    /// <summary>The name as the user gave it, at most 15 characters.</summary>
+    public string Name { get; protected init; } = "";
+
+    /// <summary>References held now; 0 once the object is gone.</summary>
+    public int References => Volatile.Read(ref _references);
+
+    /// <summary>Takes one more reference; the caller must hold one.</summary>
+    internal void Get() => Interlocked.Increment(ref _references);
+
+    /// <summary>Gives one reference back; the last one frees the object.</summary>
+    internal void Put()
+    {
+        if (Interlocked.Decrement(ref _references) != 0) return;
+        Gone?.Invoke(this);
+        Release();
+    }
+
+    /// <summary>Called once when the last reference is gone, before <see cref="Release"/>: the id table forgets the object.</summary>
+    internal Action<KernelObject>? Gone { get; set; }
+
+    /// <summary>Frees what the object owns and gives back the references that it holds.</summary>
+    protected abstract void Release();
+}
