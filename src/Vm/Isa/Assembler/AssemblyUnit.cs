@@ -74,8 +74,14 @@ internal sealed record MapDefinition(string Name, MapType Type, IReadOnlyList<(s
 
     public MapSpec ToSpec(AssemblyUnit unit) => new()
     {
-        Name = Name, Type = Type, KeySize = this["key_size"], ValueSize = this["value_size"], MaxEntries = this["max_entries"],
-        Flags = this["map_flags"], MapExtra = this["map_extra"], PinByName = this["pinning"] == 1,
+        Name = Name,
+        Type = Type,
+        KeySize = this["key_size"],
+        ValueSize = this["value_size"],
+        MaxEntries = this["max_entries"],
+        Flags = this["map_flags"],
+        MapExtra = this["map_extra"],
+        PinByName = this["pinning"] == 1,
         NumaNode = Attributes.Any(a => a.Attribute == "numa_node") ? (int)this["numa_node"] : -1,
         InnerMap = Inner is null ? null : unit.Maps.Find(m => m.Name == Inner)?.ToSpec(unit),
     };

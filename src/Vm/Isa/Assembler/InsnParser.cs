@@ -93,9 +93,10 @@ internal sealed class InsnParser(HelperTable helpers)
         }
 
         line.Reset(at);
-        if (line.Eat("(s"))
+        if (line.Eat("("))
         {
-            int bits = (int)line.Number(8, 32, "a width");
+            string? type = line.Name();
+            int bits = type switch { "s8" => 8, "s16" => 16, "s32" => 32, _ => throw line.Error("expected (s8), (s16) or (s32)", at) };
             line.Expect(")");
             int from = line.Register(out bool fromHalf);
             SameWidth(line, half, fromHalf);
@@ -183,8 +184,10 @@ internal sealed class InsnParser(HelperTable helpers)
         line.Eat("ll");
         PseudoSource source = (byIndex, value) switch
         {
-            (true, true) => PseudoSource.MapIdxValue, (true, false) => PseudoSource.MapIdx,
-            (false, true) => PseudoSource.MapValue, _ => PseudoSource.MapFd,
+            (true, true) => PseudoSource.MapIdxValue,
+            (true, false) => PseudoSource.MapIdx,
+            (false, true) => PseudoSource.MapValue,
+            _ => PseudoSource.MapFd,
         };
         ParsedInsn load = Load64(dst, source, (uint)number, (uint)off);
         return name is null ? load : load with { Fixup = value ? FixupKind.MapValue : FixupKind.Map, Name = name, Column = at + 1 };
@@ -402,7 +405,10 @@ internal sealed class InsnParser(HelperTable helpers)
         bool signed = name?.Length > 1 && name[0] == 's';
         MemSize size = name switch
         {
-            "u8" or "s8" => MemSize.B, "u16" or "s16" => MemSize.H, "u32" or "s32" => MemSize.W, "u64" or "s64" => MemSize.Dw,
+            "u8" or "s8" => MemSize.B,
+            "u16" or "s16" => MemSize.H,
+            "u32" or "s32" => MemSize.W,
+            "u64" or "s64" => MemSize.Dw,
             _ => throw line.Error($"unknown type '{name ?? line.Rest()}': u8, u16, u32, u64, s8, s16 or s32", at),
         };
         line.Expect("*");

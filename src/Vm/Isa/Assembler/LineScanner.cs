@@ -19,7 +19,11 @@ internal sealed class LineScanner(string file, int line, string text)
         }
     }
 
-    public int Mark() => _at;
+    public int Mark()
+    {
+        SkipSpace();
+        return _at;
+    }
 
     public void Reset(int mark) => _at = mark;
 
@@ -144,7 +148,12 @@ internal sealed class LineScanner(string file, int line, string text)
 
             bytes.Add(c switch
             {
-                'n' => (byte)'\n', 't' => (byte)'\t', 'r' => (byte)'\r', '0' => 0, '\\' => (byte)'\\', '"' => (byte)'"',
+                'n' => (byte)'\n',
+                't' => (byte)'\t',
+                'r' => (byte)'\r',
+                '0' => 0,
+                '\\' => (byte)'\\',
+                '"' => (byte)'"',
                 _ => throw Error($"unknown escape '\\{c}'", _at - 2),
             });
         }

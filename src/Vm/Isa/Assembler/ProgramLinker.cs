@@ -69,7 +69,11 @@ internal sealed class ProgramLinker(AssemblyUnit unit)
         bool readOnly = data.Name.StartsWith(".rodata", StringComparison.Ordinal);
         return new MapSpec
         {
-            Name = data.Name, Type = MapType.Array, KeySize = 4, ValueSize = (uint)Math.Max(1, data.Bytes.Count), MaxEntries = 1,
+            Name = data.Name,
+            Type = MapType.Array,
+            KeySize = 4,
+            ValueSize = (uint)Math.Max(1, data.Bytes.Count),
+            MaxEntries = 1,
             // BPF_F_MMAPABLE, and BPF_F_RDONLY_PROG for constants: what libbpf sets.
             Flags = 1u << 10 | (readOnly ? 1u << 7 : 0),
             InitialValues = new Dictionary<uint, byte[]> { [0] = [.. data.Bytes] },

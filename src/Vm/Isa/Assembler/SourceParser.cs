@@ -197,8 +197,12 @@ internal sealed class SourceParser(string file, HelperTable helpers)
 
             string attribute = word switch
             {
-                "key" or "key_size" => "key_size", "value" or "value_size" => "value_size", "entries" or "max_entries" => "max_entries",
-                "flags" or "map_flags" => "map_flags", "extra" or "map_extra" => "map_extra", "numa" or "numa_node" => "numa_node",
+                "key" or "key_size" => "key_size",
+                "value" or "value_size" => "value_size",
+                "entries" or "max_entries" => "max_entries",
+                "flags" or "map_flags" => "map_flags",
+                "extra" or "map_extra" => "map_extra",
+                "numa" or "numa_node" => "numa_node",
                 "inner" => "inner",
                 _ => throw line.Error($"unknown attribute '{word}': key, value, entries, flags, inner, extra, numa or pin", at),
             };
