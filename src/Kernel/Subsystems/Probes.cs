@@ -55,6 +55,9 @@ internal sealed class Tracepoint
 
     public HookSite Site { get; }
 
+    /// <summary>The fields behind <c>__syscall_nr</c> of a sys_enter tracepoint: the arguments in order.</summary>
+    public TracepointField[] ArgumentFields() => [.. _writer.Layout.Fields.Where(f => f.Offset >= 16)];
+
     /// <summary>A field of the record.</summary>
     public TracepointField Field(string name) => _writer.Layout.Field(name);
 
