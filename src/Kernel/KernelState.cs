@@ -15,6 +15,7 @@ internal sealed class KernelState : IDisposable
         Hooks = hooks;
         Arena = new KernelArena(spec.ArenaBytes);
         Trace = new TraceBuffer();
+        PrintkSite = hooks.Site(SiteKind.Tracepoint, "bpf_trace:bpf_trace_printk");
     }
 
     /// <summary>The machine's seed.</summary>
@@ -31,6 +32,9 @@ internal sealed class KernelState : IDisposable
 
     /// <summary>What bpf_trace_printk writes to.</summary>
     public TraceBuffer Trace { get; }
+
+    /// <summary>The tracepoint that bpf_trace_printk itself passes.</summary>
+    public HookSite PrintkSite { get; }
 
     /// <summary>Identities of tasks.</summary>
     public TaskIdentities Identities { get; } = new();

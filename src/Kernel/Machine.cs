@@ -102,7 +102,7 @@ public sealed class Machine : IDisposable
 
     /// <summary>
     /// Lets simulated time pass (in realtime mode, as much wall time). May be called again to go on. Returns
-    /// early if cancelled. In flood mode see <see cref="FloodSpec"/> instead.
+    /// early if cancelled.
     /// </summary>
     public void Run(TimeSpan duration, CancellationToken cancellation = default)
     {
@@ -113,7 +113,7 @@ public sealed class Machine : IDisposable
             _memory.Begin();
         }
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Actor.Tell(new RunUntil(NowNs + (ulong)duration.Ticks * 100, cancellation, done));
+        Actor.Tell(new RunUntil(NowNs + (ulong)duration.Ticks * 100, done, cancellation));
         done.Task.GetAwaiter().GetResult();
     }
 

@@ -6,7 +6,7 @@ using BpfSim.Kernel.Time;
 namespace BpfSim.Kernel;
 
 /// <summary>Begins windows, paces them, and supervises subsystems and CPUs: whoever crashes is restarted.</summary>
-internal sealed class MachineActor : ReceiveActor
+internal sealed class MachineActor : ReceiveActor, IWithTimers
 {
     private readonly MachineRunner _runner;
     private Turn? _turn;
@@ -23,6 +23,9 @@ internal sealed class MachineActor : ReceiveActor
         Receive<CrashChild>(message => Context.Child(message.Name).Tell(new Crash(message.Reason)));
     }
 
+    /// <summary>Paces realtime mode.</summary>
+    public ITimerScheduler Timers { get; set; } = null!;
+
     /// <inheritdoc/>
     protected override void PreStart()
     {
@@ -33,7 +36,7 @@ internal sealed class MachineActor : ReceiveActor
     }
 
     /// <inheritdoc/>
-    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(-1, Timeout.InfiniteTimeSpan, reason =>
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(-1, Timeout.Infinite, reason =>
     {
         _runner.NoteCrash(reason);
         return Directive.Restart;
@@ -89,7 +92,7 @@ internal sealed class MachineActor : ReceiveActor
             ahead = done > wall ? done - wall : 0;
         }
         if (ahead > 1_000_000)
-            Context.System.Scheduler.ScheduleTellOnce(TimeSpan.FromMilliseconds(ahead / 1e6), Self, NextWindow.Instance, Self);
+            Timers.StartSingleTimer("window", NextWindow.Instance, TimeSpan.FromMilliseconds(ahead / 1e6));
         else if (_runner.Realtime)
             Self.Tell(NextWindow.Instance);
         else
@@ -104,7 +107,7 @@ internal sealed class MachineActor : ReceiveActor
 }
 
 /// <summary>Run the simulation until a moment.</summary>
-internal sealed record RunUntil(ulong UntilNs, CancellationToken Cancellation, TaskCompletionSource Done);
+internal sealed record RunUntil(ulong UntilNs, TaskCompletionSource Done, CancellationToken Cancellation);
 
 /// <summary>Time for the next window.</summary>
 internal sealed record NextWindow

@@ -35,37 +35,6 @@ public sealed class TracepointLayout
 
     /// <summary>The field with this name; one with offset -1 if this kernel's record lacks it.</summary>
     public TracepointField Field(string name) => _byName.GetValueOrDefault(name, TracepointField.None);
-
-    /// <summary>Reads a tracefs format file.</summary>
-    /// <exception cref="FormatException">A line cannot be read.</exception>
-    public static TracepointLayout Parse(string text)
-    {
-        string name = "";
-        ushort id = 0;
-        var fields = new List<TracepointField>();
-        foreach (string line in text.Split('\n'))
-        {
-            string trimmed = line.Trim();
-            if (trimmed.StartsWith("name:", StringComparison.Ordinal)) name = trimmed[5..].Trim();
-            else if (trimmed.StartsWith("ID:", StringComparison.Ordinal)) id = ushort.Parse(trimmed[3..].Trim());
-            else if (trimmed.StartsWith("field:", StringComparison.Ordinal)) fields.Add(ParseField(trimmed));
-        }
-        return new TracepointLayout(name, id, fields);
-    }
-
-    private static TracepointField ParseField(string line)
-    {
-        string[] parts = line.Split(';', StringSplitOptions.TrimEntries);
-        if (parts.Length < 4) throw new FormatException($"tracepoint format: cannot read '{line}'");
-        string declaration = parts[0]["field:".Length..];
-        bool dynamic = declaration.StartsWith("__data_loc", StringComparison.Ordinal);
-        string name = declaration[(declaration.LastIndexOf(' ') + 1)..];
-        int bracket = name.IndexOf('[');
-        if (bracket >= 0) name = name[..bracket];
-        return new TracepointField(name.TrimStart('*'), Number(parts[1]), Number(parts[2]), Number(parts[3]) != 0, dynamic);
-
-        static int Number(string part) => int.Parse(part[(part.IndexOf(':') + 1)..]);
-    }
 }
 
 /// <summary>A field of a tracepoint's record.</summary>

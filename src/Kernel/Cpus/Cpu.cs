@@ -62,6 +62,42 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>Timers that programs started on this CPU.</summary>
     public TimerQueue Timers { get; } = new();
 
+    /// <summary>The current task's name.</summary>
+    public string CommText
+    {
+        get
+        {
+            var span = new ReadOnlySpan<byte>(Context->Comm, 16);
+            int end = span.IndexOf((byte)0);
+            return System.Text.Encoding.UTF8.GetString(end < 0 ? span : span[..end]);
+        }
+    }
+
+    /// <summary>The five flags of a trace line: probes run with interrupts off, tracepoints only without preemption.</summary>
+    public string TraceFlags => CurrentAttachment?.Kind switch
+    {
+        HookKind.Tracepoint or HookKind.RawTracepoint => "...21",
+        HookKind.Fentry or HookKind.Fexit or null => "....1",
+        _ => "d....",
+    };
+
+    /// <summary>Where seq_printf writes while an iterator runs; null outside.</summary>
+    public SeqBuffer? SeqOutput { get; set; }
+
+    /// <summary>The call chain of the current event, innermost first; returns its length.</summary>
+    public int ReadStack(Span<ulong> addresses, bool user)
+    {
+        if (CurrentEvent == null || CurrentIdentity == null) return 0;
+        if (!user) return _kernel.Stacks.Read(CurrentEvent->Stack, addresses);
+        // User code is not modelled by instruction: libc's wrapper, the program, its start.
+        uint pid = CurrentIdentity->Tgid;
+        if (pid == 0 || addresses.Length < 3) return 0;
+        addresses[0] = 0x00007f5aff100014;
+        addresses[1] = 0x0000555555555000ul + (pid & 0xff) * 16;
+        addresses[2] = 0x00007f5aff029d90;
+        return 3;
+    }
+
     /// <summary>Called before each event; tests make it throw to see the actor crash.</summary>
     public Action<Cpu>? FaultInjection { get; set; }
 

@@ -6,7 +6,7 @@ namespace BpfSim.Kernel.Memory;
 /// The simulated memory that programs read through pointers they find: kernel objects and the user memory
 /// that system calls pass in. One piece of native memory seen at 0xffff888100000000 (kernel) — the addresses
 /// depend on the order of allocation alone, so they are the same in every run with the same seed. A second
-/// window at 0x00007f0000000000 shows the part that stands for user memory.
+/// window at 0x0000700000000000 shows the part that stands for user memory.
 /// </summary>
 public sealed unsafe class KernelArena : IDisposable
 {
@@ -14,7 +14,7 @@ public sealed unsafe class KernelArena : IDisposable
     public const ulong KernelBase = 0xffff888100000000;
 
     /// <summary>Where its user part begins for programs.</summary>
-    public const ulong UserBase = 0x00007f5a00000000;
+    public const ulong UserBase = 0x0000700000000000;
 
     private readonly ulong _bytes;
     private readonly ulong _ringStart, _ringBytes, _userStart, _userBytes;

@@ -392,7 +392,7 @@ internal sealed class Network : Subsystem
         if (found.Exists && found.BitCount == 0) _simulation.Store(task.Cpu, address + found.Offset, Math.Min(8, found.Size), value);
     }
 
-    private ushort NextPort() => _nextPort = _nextPort >= 60990 ? (ushort)32768 : (ushort)(_nextPort + 1 + _random.Below(7));
+    private ushort NextPort() => _nextPort = _nextPort >= 60990 ? (ushort)32768 : (ushort)(_nextPort + 1 + (int)_random.Below(7));
 
     private static (uint Address, ushort Port) Peer(SimTask task, string? peer)
     {
