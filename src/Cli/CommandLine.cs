@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using BpfSim.Agent.Config;
 
 namespace BpfSim.Cli;
 
@@ -27,6 +28,10 @@ internal static class CommandLine
         catch (CliException e)
         {
             return Fail(e.Message, e.ExitCode);
+        }
+        catch (ConfigException e)
+        {
+            return Fail(e.Message, ExitCode.Usage);
         }
         catch (OperationCanceledException)
         {

@@ -8,7 +8,7 @@ internal sealed class HostKernelFactAttribute : FactAttribute
 {
     public HostKernelFactAttribute()
     {
-        if (!HostKernel.IsAvailable) Skip = HostKernel.UnavailableReason;
+        Skip = Requirement.Skip(HostKernel.IsAvailable, HostKernel.UnavailableReason ?? "");
     }
 }
 
@@ -18,6 +18,6 @@ internal sealed class HostKernelTheoryAttribute : TheoryAttribute
 {
     public HostKernelTheoryAttribute()
     {
-        if (!HostKernel.IsAvailable) Skip = HostKernel.UnavailableReason;
+        Skip = Requirement.Skip(HostKernel.IsAvailable, HostKernel.UnavailableReason ?? "");
     }
 }

@@ -118,6 +118,10 @@ public sealed class InsnForm
     /// <summary>The immediate field.</summary>
     public FieldRule Imm { get; }
 
+    /// <summary>An instruction of this form; a field that can only have one value other than 0 gets it by itself.</summary>
+    public Insn Build(int dst = 0, int src = 0, int off = 0, int imm = 0) =>
+        new(Code, dst, Only(Src, src), Only(Off, off), Only(Imm, imm));
+
     /// <summary>Whether an instruction with this opcode byte has the selector values of this form.</summary>
     public bool Selects(Insn insn) =>
         (Off.Use != FieldUse.Selector || Off.Allows(insn.Off))
@@ -139,6 +143,9 @@ public sealed class InsnForm
         };
         return wide ? Row.Group64 : Row.Group32;
     }
+
+    private static int Only(FieldRule rule, int value) =>
+        rule.Use == FieldUse.Selector && rule.Values.Length == 1 ? rule.Values[0] : value;
 
     /// <summary>Bit mask of the registers that the instruction reads; for calls the possible arguments r1 to r5.</summary>
     public int Reads(Insn insn)

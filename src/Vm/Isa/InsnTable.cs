@@ -123,6 +123,14 @@ public static class InsnTable
     private static readonly InsnForm[][] ByCode = Enumerable.Range(0, 256)
         .Select(code => Rows.SelectMany(row => row.Forms()).Where(form => form.Code == code).ToArray()).ToArray();
 
+    private static readonly Dictionary<(InsnOp, InsnClass, bool), InsnForm> ByOperation = Forms
+        .Where(f => f.Row.Sizes.Length == 0)
+        .SelectMany(f => f.Row.Sources.Length == 2 ? new[] { (f, f.IsRegisterForm) } : [(f, false), (f, true)])
+        .ToDictionary(f => (f.f.Row.Op, f.f.Class, f.Item2), f => f.f);
+
+    private static readonly Dictionary<(InsnOp, MemSize), InsnForm> BySize = Forms
+        .Where(f => f.Row.Sizes.Length > 0).ToDictionary(f => (f.Row.Op, (MemSize)(f.Code & 0x18)));
+
     /// <summary>
     /// What the verifier writes into a program for a per-CPU address; no loaded program may have it. Not a
     /// row of the table, because it can only be printed and run.
@@ -146,6 +154,14 @@ public static class InsnTable
             if (form.Selects(insn)) return form;
         return null;
     }
+
+    /// <summary>The form of an arithmetic operation or jump in a class, with a register or an immediate operand; null if there is none.</summary>
+    public static InsnForm? Find(InsnOp op, InsnClass cls, bool register = false) =>
+        ByOperation.GetValueOrDefault((op, cls, register));
+
+    /// <summary>The form of a load, store or atomic operation of a size; null if there is none.</summary>
+    public static InsnForm? Find(InsnOp op, MemSize size) =>
+        BySize.GetValueOrDefault((op, size));
 
     /// <summary>What an instruction does; <see cref="InsnOp.Unknown"/> if nothing that exists.</summary>
     public static InsnOp OpOf(Insn insn) => Find(insn)?.Row.Op ?? InsnOp.Unknown;

@@ -70,6 +70,12 @@ public unsafe struct RunContext
 
     /// <summary>Instructions executed by an interpreter run, if it counts them.</summary>
     public ulong InsnsExecuted;
+
+    /// <summary>Emitted code: the native stack pointer to which a fault unwinds.</summary>
+    public ulong EngineStack;
+
+    /// <summary>Emitted code of unverified programs: nested local calls.</summary>
+    public uint CallDepth;
 }
 
 /// <summary>Why an engine stopped a program before its exit instruction.</summary>

@@ -195,7 +195,7 @@ public sealed record LinkCreateAttr
     public int TargetFd { get; init; }
 
     /// <summary>attach_type.</summary>
-    public BpfAttachType AttachType { get; init; }
+    public AttachType AttachType { get; init; }
 
     /// <summary>flags.</summary>
     public uint Flags { get; init; }

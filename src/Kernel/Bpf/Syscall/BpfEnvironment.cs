@@ -45,9 +45,6 @@ internal sealed class BpfEnvironment
     /// <summary>Nanoseconds since the simulated boot.</summary>
     public required Func<ulong> Now { get; init; }
 
-    /// <summary>Wall-clock nanoseconds for measuring how long program runs take; only behind the machine's clock.</summary>
-    public required Func<ulong> WallNow { get; init; }
-
     /// <summary>False for a loader without CAP_BPF and CAP_PERFMON.</summary>
     public bool Privileged { get; init; } = true;
 }

@@ -7,7 +7,7 @@ public sealed class BpfLink : KernelObject
 {
     private readonly HookTable _hooks;
 
-    internal BpfLink(HookTable hooks, BpfLinkType type, BpfAttachType attachType, BpfProgram program, IReadOnlyList<Attachment> attachments)
+    internal BpfLink(HookTable hooks, BpfLinkType type, AttachType attachType, BpfProgram program, IReadOnlyList<Attachment> attachments)
     {
         _hooks = hooks;
         Type = type;
@@ -24,7 +24,7 @@ public sealed class BpfLink : KernelObject
     public BpfLinkType Type { get; }
 
     /// <summary>The attach type.</summary>
-    public BpfAttachType AttachType { get; }
+    public AttachType AttachType { get; }
 
     /// <summary>The program.</summary>
     public BpfProgram Program { get; private set; }

@@ -86,12 +86,12 @@ public sealed partial class BpfSyscall
         if (error != 0) return error;
         return (program.Type, attr.AttachType) switch
         {
-            (ProgramType.Kprobe, BpfAttachType.BPF_TRACE_KPROBE_MULTI or BpfAttachType.BPF_TRACE_KPROBE_SESSION) => AttachKprobeMulti(program, attr),
-            (ProgramType.Kprobe, BpfAttachType.BPF_TRACE_UPROBE_MULTI or BpfAttachType.BPF_TRACE_UPROBE_SESSION) => AttachUprobeMulti(program, attr),
-            (ProgramType.Kprobe or ProgramType.Tracepoint or ProgramType.PerfEvent, BpfAttachType.BPF_PERF_EVENT) => AttachPerfEvent(program, attr),
+            (ProgramType.Kprobe, AttachType.TraceKprobeMulti or AttachType.TraceKprobeSession) => AttachKprobeMulti(program, attr),
+            (ProgramType.Kprobe, AttachType.TraceUprobeMulti or AttachType.TraceUprobeSession) => AttachUprobeMulti(program, attr),
+            (ProgramType.Kprobe or ProgramType.Tracepoint or ProgramType.PerfEvent, AttachType.PerfEvent) => AttachPerfEvent(program, attr),
             (ProgramType.RawTracepoint or ProgramType.RawTracepointWritable, _) => -(int)Errno.EINVAL,
             (ProgramType.Tracing, _) when (uint)attr.AttachType != program.Attributes.ExpectedAttachType => -(int)Errno.EINVAL,
-            (ProgramType.Tracing, BpfAttachType.BPF_TRACE_ITER) => AttachIterator(program, attr),
+            (ProgramType.Tracing, AttachType.TraceIter) => AttachIterator(program, attr),
             (ProgramType.Tracing or ProgramType.Lsm, _) => AttachTracing(program, attr.Cookie),
             _ => -(int)Errno.EINVAL,
         };
@@ -130,7 +130,7 @@ public sealed partial class BpfSyscall
             _ => NewAttachment(SiteKind.Sample, SampleSiteName(what), HookKind.PerfEvent, program, attr.Cookie, what.Pid > 0 ? (uint)what.Pid : 0),
         };
         perfEvent.Get();
-        return Install(new BpfLink(Hooks, BpfLinkType.PerfEvent, BpfAttachType.BPF_PERF_EVENT, program, [attachment])
+        return Install(new BpfLink(Hooks, BpfLinkType.PerfEvent, AttachType.PerfEvent, program, [attachment])
         {
             Target = what.Target,
             PerfEvent = perfEvent,
@@ -146,7 +146,7 @@ public sealed partial class BpfSyscall
 
     private int AttachKprobeMulti(BpfProgram program, LinkCreateAttr attr)
     {
-        bool session = attr.AttachType == BpfAttachType.BPF_TRACE_KPROBE_SESSION;
+        bool session = attr.AttachType == AttachType.TraceKprobeSession;
         if (program.Attributes.ExpectedAttachType != (uint)attr.AttachType || attr.Flags != 0) return -(int)Errno.EINVAL;
         if ((attr.MultiFlags & ~MultiReturn) != 0 || (attr.Syms == null) == (attr.Addrs == null)) return -(int)Errno.EINVAL;
         IReadOnlyList<string> names = attr.Syms ?? [.. attr.Addrs!.Select(a => KernelSymbols.NameOf(a) ?? "")];
@@ -166,7 +166,7 @@ public sealed partial class BpfSyscall
 
     private int AttachUprobeMulti(BpfProgram program, LinkCreateAttr attr)
     {
-        bool session = attr.AttachType == BpfAttachType.BPF_TRACE_UPROBE_SESSION;
+        bool session = attr.AttachType == AttachType.TraceUprobeSession;
         if (program.Attributes.ExpectedAttachType != (uint)attr.AttachType || attr.Flags != 0) return -(int)Errno.EINVAL;
         if ((attr.MultiFlags & ~MultiReturn) != 0 || attr.Path == null || attr.Offsets is not { Count: > 0 }) return -(int)Errno.EINVAL;
         if (attr.Cookies != null && attr.Cookies.Count != attr.Offsets.Count) return -(int)Errno.EINVAL;
@@ -195,20 +195,20 @@ public sealed partial class BpfSyscall
     {
         uint btfId = program.Attributes.AttachBtfId;
         if (_environment.KernelBtf?.Find(btfId) is not { } type || btfId == 0) return -(int)Errno.EINVAL;
-        var attachType = (BpfAttachType)program.Attributes.ExpectedAttachType;
+        var attachType = (AttachType)program.Attributes.ExpectedAttachType;
         string name = type.Name;
         Attachment attachment;
         switch (attachType)
         {
-            case BpfAttachType.BPF_TRACE_RAW_TP:
+            case AttachType.TraceRawTp:
                 name = name.StartsWith("btf_trace_", StringComparison.Ordinal) ? name["btf_trace_".Length..] : name;
                 if (Hooks.FindCategory(name) is not { } category) return -(int)Errno.ENOENT;
                 attachment = NewAttachment(SiteKind.Tracepoint, $"{category}:{name}", HookKind.RawTracepoint, program, cookie);
                 break;
-            case BpfAttachType.BPF_TRACE_FEXIT or BpfAttachType.BPF_MODIFY_RETURN:
+            case AttachType.TraceFexit or AttachType.ModifyReturn:
                 attachment = NewAttachment(SiteKind.FunctionReturn, name, HookKind.Fexit, program, cookie);
                 break;
-            case BpfAttachType.BPF_TRACE_FENTRY or BpfAttachType.BPF_LSM_MAC:
+            case AttachType.TraceFentry or AttachType.LsmMac:
                 attachment = NewAttachment(SiteKind.FunctionEntry, name, HookKind.Fentry, program, cookie);
                 break;
             default:
@@ -233,7 +233,7 @@ public sealed partial class BpfSyscall
             found.Get();
             map = found;
         }
-        return Install(new BpfLink(Hooks, BpfLinkType.Iter, BpfAttachType.BPF_TRACE_ITER, program, []) { Target = target, TargetBtfId = btfId, IterMap = map });
+        return Install(new BpfLink(Hooks, BpfLinkType.Iter, AttachType.TraceIter, program, []) { Target = target, TargetBtfId = btfId, IterMap = map });
     }
 }
 

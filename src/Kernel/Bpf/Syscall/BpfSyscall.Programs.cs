@@ -119,16 +119,16 @@ public sealed partial class BpfSyscall
         return attr.ProgType switch
         {
             ProgramType.Syscall or ProgramType.Ext when attachType != 0 => -(int)Errno.EINVAL,
-            ProgramType.Netfilter when attachType != (uint)BpfAttachType.BPF_NETFILTER => -(int)Errno.EINVAL,
-            ProgramType.SkLookup when attachType != (uint)BpfAttachType.BPF_SK_LOOKUP => -(int)Errno.EINVAL,
-            ProgramType.SkReuseport when attachType is not ((uint)BpfAttachType.BPF_SK_REUSEPORT_SELECT
-                or (uint)BpfAttachType.BPF_SK_REUSEPORT_SELECT_OR_MIGRATE) => -(int)Errno.EINVAL,
-            ProgramType.CgroupSock when attachType is not ((uint)BpfAttachType.BPF_CGROUP_INET_SOCK_CREATE
-                or (uint)BpfAttachType.BPF_CGROUP_INET_SOCK_RELEASE or (uint)BpfAttachType.BPF_CGROUP_INET4_POST_BIND
-                or (uint)BpfAttachType.BPF_CGROUP_INET6_POST_BIND) => -(int)Errno.EINVAL,
-            ProgramType.CgroupSkb when attachType > (uint)BpfAttachType.BPF_CGROUP_INET_EGRESS => -(int)Errno.EINVAL,
-            ProgramType.CgroupSockopt when attachType is not ((uint)BpfAttachType.BPF_CGROUP_GETSOCKOPT
-                or (uint)BpfAttachType.BPF_CGROUP_SETSOCKOPT) => -(int)Errno.EINVAL,
+            ProgramType.Netfilter when attachType != (uint)AttachType.Netfilter => -(int)Errno.EINVAL,
+            ProgramType.SkLookup when attachType != (uint)AttachType.SkLookup => -(int)Errno.EINVAL,
+            ProgramType.SkReuseport when attachType is not ((uint)AttachType.SkReuseportSelect
+                or (uint)AttachType.SkReuseportSelectOrMigrate) => -(int)Errno.EINVAL,
+            ProgramType.CgroupSock when attachType is not ((uint)AttachType.CgroupInetSockCreate
+                or (uint)AttachType.CgroupInetSockRelease or (uint)AttachType.CgroupInet4PostBind
+                or (uint)AttachType.CgroupInet6PostBind) => -(int)Errno.EINVAL,
+            ProgramType.CgroupSkb when attachType > (uint)AttachType.CgroupInetEgress => -(int)Errno.EINVAL,
+            ProgramType.CgroupSockopt when attachType is not ((uint)AttachType.CgroupGetsockopt
+                or (uint)AttachType.CgroupSetsockopt) => -(int)Errno.EINVAL,
             _ => 0,
         };
     }
@@ -136,8 +136,8 @@ public sealed partial class BpfSyscall
     /// <summary>Old loaders leave the attach type of these two at 0; the kernel fills it in.</summary>
     private static uint FixUpAttachType(ProgramType type, uint attachType) => (type, attachType) switch
     {
-        (ProgramType.CgroupSock, 0) => (uint)BpfAttachType.BPF_CGROUP_INET_SOCK_CREATE,
-        (ProgramType.SkReuseport, 0) => (uint)BpfAttachType.BPF_SK_REUSEPORT_SELECT,
+        (ProgramType.CgroupSock, 0) => (uint)AttachType.CgroupInetSockCreate,
+        (ProgramType.SkReuseport, 0) => (uint)AttachType.SkReuseportSelect,
         _ => attachType,
     };
 

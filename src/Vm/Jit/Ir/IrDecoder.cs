@@ -81,7 +81,7 @@ internal static unsafe class IrDecoder
         r.Is32 = is32;
         byte dst = (byte)insn.Dst, src = (byte)insn.Src;
         if (dst > 10 || (src > 10 && insn.Class != InsnClass.Ld)) throw new InvalidProgramException($"insn {slot}: no such register");
-        if (insn.Class == InsnClass.Ldx && insn.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx && insn.Class == InsnClass.Ldx)
+        if (insn.Class == InsnClass.Ldx && (insn.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx))
         {
             (r.Op, r.Dst, r.A, r.Off, r.Size) = (insn.Mode == MemMode.ProbeMem ? IrOp.ProbeLoad : IrOp.ProbeLoadSx, dst, src, insn.Off, (byte)insn.SizeBytes);
             return 0;

@@ -23,6 +23,12 @@ internal sealed class IrProgram(ExecutableProgram program)
     /// <summary>Registers live after the instruction, as bit masks; see <see cref="Liveness"/>.</summary>
     public ushort[] LiveAfter { get; set; } = [];
 
+    /// <summary>Registers whose upper half is clear before the instruction, as bit masks; empty if nobody has looked.</summary>
+    public ushort[] UpperClear { get; set; } = [];
+
+    /// <summary>Whether the instruction is the head of an innermost loop; empty if nobody has looked.</summary>
+    public bool[] LoopHeads { get; set; } = [];
+
     /// <summary>Recomputes <see cref="IsTarget"/> and <see cref="TargetCount"/>.</summary>
     public void FindTargets()
     {

@@ -1,0 +1,59 @@
+using BpfSim.Agent.Config;
+using BpfSim.Kernel;
+
+namespace BpfSim.Agent.Scenarios;
+
+/// <summary>A run that can be repeated: a machine, what its processes do, which programs watch it, and what is exported.</summary>
+public sealed record Scenario
+{
+    /// <summary>The scenario's name: the file name without extension.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>One sentence on what it shows.</summary>
+    public string Description { get; init; } = "";
+
+    /// <summary>The machine and its workload.</summary>
+    public required MachineSpec Machine { get; init; }
+
+    /// <summary>How long it runs, in simulated time.</summary>
+    public TimeSpan Duration { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The programs, in the order of loading.</summary>
+    public IReadOnlyList<ProgramSource> Programs { get; init; } = [];
+
+    /// <summary>What the agent exports.</summary>
+    public required ExporterConfig Agent { get; init; }
+
+    /// <summary>What maps must hold at the end, by the ledger.</summary>
+    public IReadOnlyList<Expectation> Expectations { get; init; } = [];
+}
+
+/// <summary>Where programs come from.</summary>
+/// <param name="Name">As written in the scenario.</param>
+/// <param name="Kind">How to read the bytes.</param>
+/// <param name="Content">The file's bytes.</param>
+/// <param name="Attach">Which programs to attach where, by program name; empty: all, where their SEC() says.</param>
+/// <param name="Line">Line in the scenario, for errors.</param>
+public sealed record ProgramSource(
+    string Name, ProgramSourceKind Kind, byte[] Content, IReadOnlyDictionary<string, string> Attach, long Line);
+
+/// <summary>How a program is given.</summary>
+public enum ProgramSourceKind
+{
+    /// <summary>An ELF object.</summary>
+    Object,
+
+    /// <summary>Assembler text.</summary>
+    Assembly,
+
+    /// <summary>Instructions as bytes in hex, loaded through bpf(2) as they are.</summary>
+    Bytes,
+}
+
+/// <summary>A total that the map must have in common with the ledger.</summary>
+/// <param name="Map">The map.</param>
+/// <param name="Slot">A key's number for one slot of an array; null: the sum over all elements.</param>
+/// <param name="Except">A key's number that the sum leaves out (the slot that holds a histogram's sum); null for none.</param>
+/// <param name="Quantity">The ledger's quantity.</param>
+/// <param name="Line">Line in the scenario.</param>
+public sealed record Expectation(string Map, uint? Slot, uint? Except, string Quantity, long Line);
