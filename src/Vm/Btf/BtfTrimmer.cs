@@ -21,6 +21,7 @@ public static class BtfTrimmer
             bool root = type.Kind switch
             {
                 BtfKind.Func => kfuncs.Contains(type.Id) || !Matches(type.Name, drop),
+                BtfKind.Enum when type.Name.Length == 0 => true,
                 BtfKind.Struct or BtfKind.Union or BtfKind.Typedef or BtfKind.Enum => type.Name.Length != 0 && (Matches(type.Name, s_records) || !Matches(type.Name, drop)),
                 BtfKind.Enum64 or BtfKind.Datasec or BtfKind.Var => true,
                 _ => false,

@@ -6,5 +6,5 @@ namespace BpfSim.Cli.Commands.Btf;
 internal static class BtfCommands
 {
     public static Command Create() => new CommandGroup("btf", "Shows type information", "bpfsim btf dump file a.bpf.o format c",
-        new BtfTrimCommand());
+        new BtfDumpCommand(), new BtfTrimCommand());
 }
