@@ -15,7 +15,8 @@ namespace BpfSim.Vm.Jit;
 internal sealed partial class JitCompiler
 {
     private const X86Register Context = R12, Scratch0 = R10, Scratch1 = R11, Scratch2 = R9;
-    private static readonly X86Register[] Registers = [Rax, Rdi, Rsi, Rdx, Rcx, R8, Rbx, R13, R14, R15, Rbp];
+    // The last two are the names under which conditional moves use scratch registers.
+    private static readonly X86Register[] Registers = [Rax, Rdi, Rsi, Rdx, Rcx, R8, Rbx, R13, R14, R15, Rbp, Scratch1, Scratch2];
 
     private readonly X86Emitter _e = new();
     private readonly List<Action> _cold = [];
@@ -30,6 +31,7 @@ internal sealed partial class JitCompiler
     private int _frame;
     private bool _hasFrame;
     private int _index;
+    private int _skip;
     private int _faultLabel;
     private int _flagsPosition;
     private byte _flagsRegister;
@@ -81,7 +83,7 @@ internal sealed partial class JitCompiler
         _e.Align(16);
         _e.Bind(_functionLabels[number]);
         EmitPrologue();
-        _flagsPosition = -1;
+        _flagsPosition = _skip = -1;
         for (_index = _function.Start; _index < _function.End; _index++)
         {
             ref IrInsn insn = ref _program.Insns[_index];
@@ -93,6 +95,7 @@ internal sealed partial class JitCompiler
                 _flagsPosition = -1;
             }
             _positions[_index] = _e.Position;
+            if (_index == _skip) continue;
             EmitInsn(ref insn);
         }
         foreach (Action cold in _cold)
