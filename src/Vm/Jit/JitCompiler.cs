@@ -25,6 +25,7 @@ internal sealed partial class JitCompiler
     private int[] _labels = [];
     private int[] _functionLabels = [];
     private int[] _positions = [];
+    private int[] _eventsBefore = [];
     private IrFunction _function;
     private bool _isMain;
     private bool _verified;
@@ -60,15 +61,16 @@ internal sealed partial class JitCompiler
         IrInsn[] insns = program.Insns;
         if (_labels.Length < insns.Length) _labels = new int[insns.Length * 2];
         _positions = new int[insns.Length + 1];
+        _eventsBefore = new int[insns.Length + 1];
         _functionLabels = new int[program.Functions.Length];
         for (int i = 0; i < insns.Length; i++) _labels[i] = program.IsTarget[i] ? _e.NewLabel() : -1;
         for (int i = 0; i < _functionLabels.Length; i++) _functionLabels[i] = _e.NewLabel();
         _faultLabel = _e.NewLabel();
         for (int f = 0; f < program.Functions.Length; f++) EmitFunction(f);
-        _positions[insns.Length] = _e.Position;
+        (_positions[insns.Length], _eventsBefore[insns.Length]) = (_e.Position, _e.Layout.EventCount);
         if (!_verified) EmitFaultExit();
         _e.Layout.Arrange(_e.Position);
-        _e.Layout.MapPositions(_positions);
+        _e.Layout.MapPositions(_positions, _eventsBefore);
         CodeBlock block = CodeMemory.Shared.Allocate(_e.Layout.Length);
         _e.Layout.Write(_e.Bytes, block.Writable);
         int[] entries = Array.ConvertAll(_functionLabels, _e.Layout.AddressOf);
@@ -94,7 +96,7 @@ internal sealed partial class JitCompiler
                 _e.Bind(_labels[_index]);
                 _flagsPosition = -1;
             }
-            _positions[_index] = _e.Position;
+            (_positions[_index], _eventsBefore[_index]) = (_e.Position, _e.Layout.EventCount);
             if (_index == _skip) continue;
             EmitInsn(ref insn);
         }

@@ -78,7 +78,7 @@ internal static class Liveness
                 return CallerSaved;
             case IrOp.Atomic:
                 return insn.Imm switch { 0x110 => 0, 0xf1 => 1, 0x100 => Bit(insn.Dst), _ => (insn.Imm & 1) != 0 ? Bit(insn.B) : 0 };
-            case IrOp.Select:
+            case IrOp.Select or IrOp.Nop:
                 return 0;
             default:
                 return Bit(insn.Dst);

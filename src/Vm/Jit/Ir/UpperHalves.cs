@@ -47,7 +47,7 @@ internal static class UpperHalves
             int written = Liveness.Writes(n);
             return n.Size == 8 ? clear & ~written : clear | written;
         }
-        if (n.Dst == IrInsn.None) return clear;
+        if (n.Dst is IrInsn.None or > 10 || n.Op == IrOp.Nop) return clear;
         int bit = 1 << n.Dst;
         bool Has(byte r) => r != IrInsn.None && (clear & (1 << r)) != 0;
         bool result = n.Op switch
