@@ -356,22 +356,19 @@ internal sealed partial class ProgramVerifier
         }
     }
 
-    /// <summary>Sets r1 to r5 for the walk of a global function, or of main.</summary>
+    /// <summary>Before main is walked: r1 is the context; the BTF of main may say otherwise.</summary>
+    private void SetUpMainArguments()
+    {
+        if (Input.FuncInfos.Count == 0) return;
+        Subprogram main = Subprogs[0];
+        Errno mismatch = PrepareArguments(0);
+        if (mismatch != Errno.None || main.Args is not SubprogArg[] { Length: 1 } args || args[0].Kind != SubprogArgKind.Context)
+            main.Unreliable = true;
+    }
+
+    /// <summary>Sets r1 to r5 for the walk of a global function.</summary>
     private void SetUpGlobalArguments(Subprogram subprog, int subprogNo)
     {
-        if (subprogNo == 0)
-        {
-            if (Input.FuncInfos.Count > 0)
-            {
-                Errno mismatch = PrepareArguments(0);
-                if (mismatch != Errno.None || subprog.Args is not SubprogArg[] { Length: 1 } args || args[0].Kind != SubprogArgKind.Context)
-                    subprog.Unreliable = true;
-            }
-
-            Regs[1].MarkPointer(RegType.PtrToCtx);
-            return;
-        }
-
         Errno errno = PrepareArguments(subprogNo);
         if (errno != Errno.None) Reject(errno);
         var list = (SubprogArg[])subprog.Args!;

@@ -63,7 +63,7 @@ internal sealed partial class ProgramVerifier
         _ => [],
     };
 
-    private uint LockOwnerOf(in RegisterState reg) =>
+    private static uint LockOwnerOf(in RegisterState reg) =>
         reg.Type.Base() == RegType.PtrToMapValue ? (uint)reg.MapIndex + 1 : LockOwnerProgramBtf;
 
     private static ReferenceKind LockKind(LockFlavour flavour) => flavour switch

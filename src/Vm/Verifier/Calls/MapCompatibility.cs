@@ -28,7 +28,7 @@ internal sealed partial class ProgramVerifier
         Sockhash => [HelperId.SkRedirectHash, HelperId.SockHashUpdate, HelperId.MapDeleteElem, HelperId.MsgRedirectHash,
             HelperId.SkSelectReuseport, HelperId.MapLookupElem, HelperId.MapUpdateElem],
         ReuseportSockarray => [HelperId.SkSelectReuseport],
-        Queue or Stack => [HelperId.MapPeekElem, HelperId.MapPopElem, HelperId.MapPushElem],
+        MapType.Queue or MapType.Stack => [HelperId.MapPeekElem, HelperId.MapPopElem, HelperId.MapPushElem],
         SkStorage => [HelperId.SkStorageGet, HelperId.SkStorageDelete, HelperId.KptrXchg],
         InodeStorage => [HelperId.InodeStorageGet, HelperId.InodeStorageDelete, HelperId.KptrXchg],
         TaskStorage => [HelperId.TaskStorageGet, HelperId.TaskStorageDelete, HelperId.KptrXchg],
@@ -54,8 +54,8 @@ internal sealed partial class ProgramVerifier
         HelperId.SkRedirectHash or HelperId.MsgRedirectHash or HelperId.SockHashUpdate => [Sockhash],
         HelperId.GetLocalStorage => [CgroupStorage, PercpuCgroupStorage],
         HelperId.SkSelectReuseport => [ReuseportSockarray, Sockmap, Sockhash],
-        HelperId.MapPopElem => [Queue, Stack],
-        HelperId.MapPeekElem or HelperId.MapPushElem => [Queue, Stack, BloomFilter],
+        HelperId.MapPopElem => [MapType.Queue, MapType.Stack],
+        HelperId.MapPeekElem or HelperId.MapPushElem => [MapType.Queue, MapType.Stack, BloomFilter],
         HelperId.MapLookupPercpuElem => [PercpuArray, PercpuHash, LruPercpuHash],
         HelperId.SkStorageGet or HelperId.SkStorageDelete => [SkStorage],
         HelperId.InodeStorageGet or HelperId.InodeStorageDelete => [InodeStorage],
@@ -69,8 +69,8 @@ internal sealed partial class ProgramVerifier
         if (meta.MapIndex < 0) return;
         int id = meta.Helper.Id;
         MapSpec map = Maps[meta.MapIndex];
-        bool fits = (HelpersOfMap(map.Type) is not { } helpers || Array.IndexOf(helpers, id) >= 0)
-            && (MapsOfHelper(id) is not { } kinds || Array.IndexOf(kinds, map.Type) >= 0)
+        bool fits = (HelpersOfMap(map.Type) is not { } helpers || System.Array.IndexOf(helpers, id) >= 0)
+            && (MapsOfHelper(id) is not { } kinds || System.Array.IndexOf(kinds, map.Type) >= 0)
             && (map.Type is not (Sockmap or Sockhash) || id != HelperId.MapUpdateElem || MayUpdateSockmap())
             && (id != HelperId.TailCall || Subprogs.Count <= 1 || TailCallsAllowedInSubprograms);
         if (id == HelperId.TailCall && map.Type == ProgArray && Subprogs.Count > 1 && !TailCallsAllowedInSubprograms)

@@ -95,7 +95,11 @@ internal sealed partial class ProgramVerifier
             if (r0.Type != RegType.Scalar) Reject(Errno.EACCES, "R0 not a scalar value");
             MarkChainPrecision(0);
             (long min, long max) = callee.CallbackReturnRange;
-            if (r0.SMin < min || r0.SMax > max) RejectReturnValue(ref r0, min, max, "At callback return", "R0");
+            if (r0.SMin < min || r0.SMax > max) {
+                LogBadRange(r0, (min, max), "callback return", "R0");
+                Reject(Errno.EINVAL);
+            }
+
             next = callee.CallSite;
         }
         else
@@ -117,7 +121,7 @@ internal sealed partial class ProgramVerifier
         State.Frames[State.CurFrame] = null;
         State.CurFrame--;
         // A callback is simulated until its state converges: numbers that nobody needed exactly may be anything.
-        if (callback && FindPreviousEntry(State, next) is { } previous) WidenImpreciseScalars(previous, State);
+        if (callback && FindPreviousEntry(State.Parent, next) is { } previous && SameCallSites(previous, State)) WidenImpreciseScalars(previous, State);
         return next;
     }
 
