@@ -17,12 +17,17 @@ public abstract unsafe class BpfMap : IMapReferent, IDisposable
     private int _references = 1;
 
     /// <summary>Allocates the native header; the derived kind fills what emitted code reads of it.</summary>
-    protected BpfMap(MapSpec spec, uint cpus)
+    protected BpfMap(MapSpec spec, uint cpus) : this(spec, cpus, spec.ValueSize)
+    {
+    }
+
+    /// <summary>The same for a kind that keeps something else than the user's value.</summary>
+    private protected BpfMap(MapSpec spec, uint cpus, uint storedSize)
     {
         Spec = spec;
         Cpus = cpus;
         Info = MapTypes.Get(spec.Type);
-        Layout = new ValueLayout(spec);
+        Layout = new ValueLayout(spec, storedSize);
         Statistics = new MapStatistics(Memory, cpus);
         _self = GCHandle.Alloc(this, GCHandleType.Weak);
         Header = (MapHeader*)Memory.Allocate((nuint)sizeof(MapHeader));
@@ -164,11 +169,11 @@ public abstract unsafe class BpfMap : IMapReferent, IDisposable
         return key.Length != Spec.KeySize || LockMissing(flags) ? -(int)Errno.EINVAL : OnUpdateReference(key, target, flags);
     }
 
-    /// <summary>BPF_MAP_FREEZE: no more writes from user space; EBUSY if it is frozen already.</summary>
+    /// <summary>BPF_MAP_FREEZE: no more writes from user space; EPERM if it is frozen already, ENOTSUPP for values with special fields.</summary>
     public virtual int Freeze()
     {
         if (Spec.Type == MapType.StructOps || Spec.SpecialFields.Count > 0) return -(int)Errno.ENOTSUPP;
-        if (Frozen) return -(int)Errno.EBUSY;
+        if (Frozen) return -(int)Errno.EPERM;
         Frozen = true;
         return 0;
     }
@@ -223,7 +228,7 @@ public abstract unsafe class BpfMap : IMapReferent, IDisposable
     /// <summary>The CPU whose lists and counters a user-space operation uses.</summary>
     private protected uint UserCpu => (uint)Environment.CurrentManagedThreadId % Cpus;
 
-    private protected void ReleaseValue(byte* value)
+    private protected virtual void ReleaseValue(byte* value)
     {
         if (Layout.NeedsRelease) ReleaseFields?.Invoke(this, (nint)value);
     }
@@ -252,7 +257,7 @@ public interface IMapReferent
 
 /// <summary>
 /// The native head of every map, where emitted code finds what it needs for an inlined lookup: of arrays see
-/// <see cref="ArrayMap"/>, of hashes <see cref="HashLayout"/>, of tail calls ProgArrayMap, of map-in-map
+/// <see cref="ArrayMap"/>, of hashes <see cref="HashLayout"/>, of tail calls <see cref="ReferenceArray"/>, of map-in-map
 /// arrays ArrayOfMaps. All fields but <see cref="Data"/> of growing kinds are constant for the map's life.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]

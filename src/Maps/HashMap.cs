@@ -13,15 +13,21 @@ internal unsafe class HashMap : BpfMap
     private readonly HashTable _table;
     private readonly LruLists? _lru;
     private readonly bool _perCpu;
+    private readonly bool _releases;
     private readonly uint _valueOffset;
     private readonly uint _paddedValue;
     private readonly byte* _valueBase;
     private readonly ulong _cpuStride;
 
-    public HashMap(MapSpec spec, uint cpus) : base(spec, cpus)
+    public HashMap(MapSpec spec, uint cpus) : this(spec, cpus, spec.ValueSize)
+    {
+    }
+
+    private protected HashMap(MapSpec spec, uint cpus, uint storedSize) : base(spec, cpus, storedSize)
     {
         _perCpu = Info.IsPerCpu;
-        _paddedValue = RoundUp8(spec.ValueSize);
+        _paddedValue = RoundUp8(storedSize);
+        _releases = Layout.NeedsRelease || spec.Type == MapType.HashOfMaps;
         _valueOffset = HashLayout.KeyOffset + RoundUp8(spec.KeySize);
         var lru = spec.Type is MapType.LruHash or MapType.LruPercpuHash;
         var ownLists = ((MapFlags)spec.Flags & MapFlags.NoCommonLru) != 0;
@@ -47,7 +53,7 @@ internal unsafe class HashMap : BpfMap
     /// <summary>The most entries that there can be.</summary>
     internal uint Capacity { get; }
 
-    public override ulong MemoryBytes => KernelMemory.Hash(Spec, Cpus, _lru is not null, _perCpu, Capacity, Count);
+    public override ulong MemoryBytes => KernelMemory.Hash(Spec, Cpus, Capacity, Count);
 
     public override uint Count => (uint)Math.Max(0, _lru?.Count ?? Volatile.Read(ref _pool.Live));
 
@@ -153,7 +159,7 @@ internal unsafe class HashMap : BpfMap
 
     protected override void OnDispose()
     {
-        if (!Layout.NeedsRelease) return;
+        if (!_releases) return;
         var cursor = default(MapCursor);
         while (ProgramNext(ref cursor, 0, out _, out _)) ReleaseElement(cursor.Element);
     }
@@ -161,11 +167,11 @@ internal unsafe class HashMap : BpfMap
     /// <summary>Releases what an element's value holds; it has been unlinked.</summary>
     internal void ReleaseElement(uint reference)
     {
-        if (!Layout.NeedsRelease) return;
+        if (!_releases) return;
         for (var cpu = 0u; cpu < (_perCpu ? Cpus : 1); cpu++) ReleaseValue(ValueOf(reference, cpu));
     }
 
-    private int Put(byte* key, byte* value, ulong flags, uint cpu, bool allCpus)
+    private protected int Put(byte* key, byte* value, ulong flags, uint cpu, bool allCpus)
     {
         var counters = Statistics.Of(cpu);
         if ((flags & UpdateFlags.Lock) != 0)
@@ -220,7 +226,7 @@ internal unsafe class HashMap : BpfMap
         HashTable.Unlock(bucket, first);
         if (retired != 0)
         {
-            if (Layout.NeedsRelease) ReleaseElement(retired);
+            if (_releases) ReleaseElement(retired);
             _lru?.Freed(retired);
             _pool.Retire(list, retired);
         }
@@ -282,7 +288,7 @@ internal unsafe class HashMap : BpfMap
         if (old != 0)
         {
             if (_lru is null) Interlocked.Decrement(ref _pool.Live);
-            if (Layout.NeedsRelease) ReleaseElement(old);
+            if (_releases) ReleaseElement(old);
             _lru?.Freed(old);
             _pool.Retire(list, old);
             counters->Deletes++;

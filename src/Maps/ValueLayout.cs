@@ -11,9 +11,9 @@ internal sealed unsafe class ValueLayout
     private readonly (uint Off, uint Size)[] _special;
     private readonly uint _size;
 
-    public ValueLayout(MapSpec spec)
+    public ValueLayout(MapSpec spec, uint storedSize)
     {
-        _size = spec.ValueSize;
+        _size = storedSize;
         _special = [.. spec.SpecialFields.Select(f => ((uint)f.Offset, (uint)f.Size)).OrderBy(f => f.Item1)];
         SpinLockOffset = -1;
         foreach (var field in spec.SpecialFields)
