@@ -12,6 +12,9 @@ internal static class CommandList
         new RunCommand(),
         new VerifyCommand(),
         Commands.Btf.BtfCommands.Create(),
+        new AsmCommand(),
+        new DisasmCommand(),
+        new ConformanceCommand(),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>

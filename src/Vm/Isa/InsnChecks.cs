@@ -74,8 +74,9 @@ public static class InsnChecks
     }
 
     /// <summary>
-    /// Everything above over a whole program, plus jump and call targets: what an engine needs to run a
-    /// program that no verifier has seen.
+    /// Encoding, reserved fields and registers over a whole program, plus jump and call targets: what an
+    /// engine needs to run a program that no verifier has seen. Constant divisors of 0 and constant shifts
+    /// past the width pass: the RFC defines them.
     /// </summary>
     /// <returns>The slot and the line of the first violation, or null.</returns>
     public static (int Slot, string Message)? Program(ReadOnlySpan<Insn> insns)
@@ -86,7 +87,7 @@ public static class InsnChecks
         {
             if (second[slot]) continue;
             Insn insn = insns[slot];
-            if ((Encoding(insns, slot) ?? Reserved(insn) ?? Immediate(insn) ?? RegisterFields(insn)) is { } message) return (slot, message);
+            if ((Encoding(insns, slot) ?? Reserved(insn) ?? RegisterFields(insn)) is { } message) return (slot, message);
             if (Target(insn, slot) is { } target && (target < 0 || target >= insns.Length || second[(int)target]))
                 return (slot, $"jump out of range from insn {slot} to {target}");
         }
