@@ -73,6 +73,17 @@ public static class InsnChecks
         return (form.Writes(insn) & (1 << 10)) != 0 ? "frame pointer is read only" : null;
     }
 
+    /// <summary>Everything that is wrong with one instruction by itself, in the order in which the kernel finds it.</summary>
+    /// <returns>The kernel's line, or null.</returns>
+    public static string? First(ReadOnlySpan<Insn> insns, int slot)
+    {
+        Insn insn = insns[slot];
+        if (Encoding(insns, slot) is { } encoding) return encoding;
+        // A jump that compares with a constant reads its register before its reserved field is looked at.
+        bool registerFirst = InsnTable.Find(insn) is { Row.Syntax: InsnSyntax.Branch, IsRegisterForm: false };
+        return (registerFirst ? RegisterFields(insn) ?? Reserved(insn) : Reserved(insn) ?? RegisterFields(insn)) ?? Immediate(insn);
+    }
+
     /// <summary>
     /// Encoding, reserved fields and registers over a whole program, plus jump and call targets: what an
     /// engine needs to run a program that no verifier has seen. Constant divisors of 0 and constant shifts

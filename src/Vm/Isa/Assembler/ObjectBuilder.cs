@@ -26,7 +26,7 @@ internal sealed class ObjectBuilder
         _int = _btf.AddInt("int", 4, BtfIntEncoding.Signed);
     }
 
-    public static byte[] Build(AssemblyUnit unit) => new ObjectBuilder(unit).Build();
+    public static byte[] Build(AssemblyUnit unit) => new ObjectBuilder(LocalFunctions.MoveToText(unit)).Build();
 
     private byte[] Build()
     {
@@ -140,10 +140,8 @@ internal sealed class ObjectBuilder
 
     private byte[] ExtBytes(IEnumerable<CodeSection> sections)
     {
-        uint context = _btf.AddReference(BtfKind.Ptr, "", 0);
-        uint program = _btf.AddFuncProto(_int, [new BtfParam("ctx", context)]);
-        uint number = _btf.AddInt("unsigned long", 8);
-        uint local = _btf.AddFuncProto(_int, [.. Enumerable.Range(1, 5).Select(i => new BtfParam($"r{i}", number))]);
+        // Without parameters, so that the kernel does not take the functions' arguments for anything in particular.
+        uint prototype = _btf.AddFuncProto(_int, []);
         var functions = new List<uint> { 8 };
         var lines = new List<uint> { 16 };
         uint file = _btf.AddString(_unit.File);
@@ -154,7 +152,7 @@ internal sealed class ObjectBuilder
             foreach (FunctionSymbol function in code.Functions)
             {
                 bool isProgram = function.HasSymbol && code.Name != ".text";
-                uint id = _btf.AddFunc(Identifier(function.Name), isProgram ? program : local, isProgram ? BtfLinkage.Global : BtfLinkage.Static);
+                uint id = _btf.AddFunc(Identifier(function.Name), prototype, isProgram ? BtfLinkage.Global : BtfLinkage.Static);
                 functions.AddRange([(uint)function.Start * 8, id]);
             }
 
