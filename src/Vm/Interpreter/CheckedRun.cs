@@ -209,9 +209,11 @@ internal sealed unsafe class CheckedRun
 
     private int? TailCall(int slot)
     {
+        MemoryRegion? context = _regions[1];
         SetResult(_r[0], null);
         if (_context->TailCalls >= ProgramRuntime.MaxTailCalls) return slot + 1;
         if (ProgramRuntime.TailCallTarget((MapHeader*)_r[2], (uint)_r[3]) is not { } target) return slot + 1;
+        _regions[1] = context;
         _context->TailCalls++;
         if (target is CheckedProgram next)
         {

@@ -16,8 +16,8 @@ internal static unsafe class InsnDecoder
         Insn[] insns = program.Insns;
         bool[] second = InsnChecks.SecondHalves(insns);
         for (int slot = 0; slot < insns.Length; slot++)
-            decoded[slot] = second[slot] ? default : Decode(program, insns, slot);
-        decoded[insns.Length] = default;
+            decoded[slot] = second[slot] ? new DecodedInsn { Op = Op.Bad } : Decode(program, insns, slot);
+        decoded[insns.Length] = new DecodedInsn { Op = Op.Bad };
     }
 
     /// <summary>The name of a form's operation in <see cref="Op"/>; null if the operation depends on more than the form.</summary>
@@ -45,7 +45,12 @@ internal static unsafe class InsnDecoder
         }
 
         InsnForm? form = InsnTable.Find(insn);
-        if (form is null) return decoded;
+        if (form is null)
+        {
+            decoded.Op = Op.Bad;
+            return decoded;
+        }
+
         decoded.Op = s_operations.TryGetValue(form, out Op op) ? op : Selected(form, insn);
         if (InsnChecks.Target(insn, slot) is { } target && target >= 0 && target < insns.Length)
             decoded.Jump = (int)(target - slot) * sizeof(DecodedInsn);

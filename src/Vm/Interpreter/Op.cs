@@ -7,8 +7,6 @@ namespace BpfSim.Vm.Interpreter;
 /// </summary>
 internal enum Op : ushort
 {
-    Bad,
-
     Add64K, Add64X, Add32K, Add32X, Sub64K, Sub64X, Sub32K, Sub32X, Mul64K, Mul64X, Mul32K, Mul32X, Or64K, Or64X,
     Or32K, Or32X, And64K, And64X, And32K, And32X, Xor64K, Xor64X, Xor32K, Xor32X, Lsh64K, Lsh64X, Lsh32K, Lsh32X,
     Rsh64K, Rsh64X, Rsh32K, Rsh32X, Arsh64K, Arsh64X, Arsh32K, Arsh32X, Neg64, Neg32, Mov64K, Mov64X, Mov32K, Mov32X,
@@ -34,4 +32,7 @@ internal enum Op : ushort
     LoadAcquire16, LoadAcquire32, LoadAcquire64, StoreRelease8, StoreRelease16, StoreRelease32, StoreRelease64,
 
     MayGoto, CallHelper, CallMissing, CallLocal, TailCall, Exit, LdAbs, LdInd,
+
+    /// <summary>What cannot be run. Last, so that the loop's switch begins at 0.</summary>
+    Bad,
 }

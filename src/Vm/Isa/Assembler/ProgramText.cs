@@ -86,7 +86,7 @@ public static class ProgramText
 
     private static void AppendMap(StringBuilder text, MapSpec map)
     {
-        text.Append(CultureInfo.InvariantCulture, $".map {map.Name} {MapNames.NameOf(map.Type)} key={map.KeySize} value={map.ValueSize} entries={map.MaxEntries}");
+        text.Append(CultureInfo.InvariantCulture, $".map {map.Name} {MapTypes.Find(map.Type)?.Name ?? ((uint)map.Type).ToString(CultureInfo.InvariantCulture)} key={map.KeySize} value={map.ValueSize} entries={map.MaxEntries}");
         if (map.Flags != 0) text.Append(CultureInfo.InvariantCulture, $" flags=0x{map.Flags:x}");
         if (map.MapExtra != 0) text.Append(CultureInfo.InvariantCulture, $" extra={map.MapExtra}");
         if (map.PinByName) text.Append(" pin");
