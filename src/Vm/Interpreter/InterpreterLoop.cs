@@ -27,14 +27,13 @@ internal static unsafe class InterpreterLoop
         for (int n = 0; n < 5; n++) registers[n + 1] = arguments[n];
         for (int n = 6; n < Registers; n++) registers[n] = 0;
         registers[10] = (ulong)(stack + ProgramRuntime.StackSize);
-        var state = new State
-        {
-            Context = context,
-            Start = program.Code,
-            Frames = 0,
-            MayGoto = ProgramRuntime.MayGotoRounds,
-            Fuel = program.Program.Verified ? long.MaxValue : context->Fuel,
-        };
+        // The saved frames need no first value, and clearing them would cost more than a short run.
+        Unsafe.SkipInit(out State state);
+        state.Context = context;
+        state.Start = program.Code;
+        state.Frames = 0;
+        state.MayGoto = ProgramRuntime.MayGotoRounds;
+        state.Fuel = program.Program.Verified ? long.MaxValue : context->Fuel;
         ulong result = Loop(program.Code + slot, (byte*)registers, &state);
         // A run of no jump limit leaves the caller's fuel alone.
         if (!program.Program.Verified) context->Fuel = state.Fuel;

@@ -21,6 +21,17 @@ public sealed class DifferentialTests
         }
     }
 
+    [SlowFact]
+    public void All_engines_agree_on_100_000_programs()
+    {
+        for (int seed = 1_000_000; seed < 1_100_000; seed++)
+        {
+            AssembledProgram program = Program(RandomProgram.Create(seed));
+            string[] results = [.. TestEngines.All.Select(engine => TestEngines.Run(engine, program, [])).Distinct()];
+            Assert.True(results.Length == 1, $"seed {seed}: {string.Join(", ", results)}\n{string.Join('\n', Disassembler.Dump(program.Insns))}");
+        }
+    }
+
     [HostKernelFact]
     public void The_host_agrees_with_the_interpreter()
     {
