@@ -10,19 +10,23 @@ internal static class CliOptions
     /// <summary>One JSON document on standard output and nothing else there. Understood by every command.</summary>
     public static Option<bool> Json { get; } = new("--json", "-j")
     {
-        Description = "Print one JSON document on standard output", Recursive = true,
+        Description = "Print one JSON document on standard output",
+        Recursive = true,
     };
 
     /// <summary>How programs are run.</summary>
     public static Option<string> Engine() => new Option<string>("--engine")
     {
-        Description = "How programs are run", DefaultValueFactory = _ => "jit",
+        Description = "How programs are run",
+        DefaultValueFactory = _ => "jit",
     }.AcceptOnly("jit", "interpreter", "checked");
 
     /// <summary>A span of time such as <c>10s</c>, <c>250ms</c>, <c>2m</c>; a bare number is seconds.</summary>
     public static Option<TimeSpan?> Duration(string name, string description) => new(name)
     {
-        Description = description, HelpName = "TIME", CustomParser = ParseDuration,
+        Description = description,
+        HelpName = "TIME",
+        CustomParser = ParseDuration,
     };
 
     private static TimeSpan? ParseDuration(ArgumentResult result)

@@ -10,6 +10,7 @@ internal static class CommandList
     public static Command[] Create() =>
     [
         new RunCommand(),
+        new VerifyCommand(),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>

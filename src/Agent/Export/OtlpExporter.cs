@@ -19,7 +19,8 @@ public sealed class OtlpExporter : IDisposable
     public const string ScopeName = "BpfSim.Agent";
 
     private readonly OtlpEndpoint _endpoint;
-    private readonly Meter _meter = new(ScopeName);
+    private static int s_exporters;
+    private readonly Meter _meter;
     private readonly MeterProvider _provider;
     private readonly OtlpHistogramSender _histograms;
     private readonly int _cardinalityLimit;
@@ -37,12 +38,15 @@ public sealed class OtlpExporter : IDisposable
         _endpoint = endpoint;
         _cardinalityLimit = config.CardinalityLimit;
         DateTimeOffset start = DateTimeOffset.UtcNow;
+        // A provider listens to meters by name alone: two exporters in one process need two names.
+        int number = Interlocked.Increment(ref s_exporters);
+        _meter = new Meter(number == 1 ? ScopeName : $"{ScopeName}.{number}");
         ResourceBuilder resource = ResourceBuilder.CreateEmpty()
             .AddService("bpfsim", serviceVersion: typeof(OtlpExporter).Assembly.GetName().Version?.ToString(3), autoGenerateServiceInstanceId: false)
             .AddAttributes(attributes);
         _provider = Sdk.CreateMeterProviderBuilder()
             .SetResourceBuilder(resource)
-            .AddMeter(ScopeName)
+            .AddMeter(_meter.Name)
             // One more than the agent's own limit, which folds before the SDK would: nothing overflows unseen.
             .AddView(_ => new MetricStreamConfiguration { CardinalityLimit = _cardinalityLimit + 1 })
             .AddOtlpExporter((options, reader) =>

@@ -28,19 +28,28 @@ public static class PrometheusText
         if (double.IsNegativeInfinity(value)) return "-Inf";
         if (double.IsNaN(value)) return "NaN";
         if (value == 0) return "0";
-        string scientific = value.ToString("E16", CultureInfo.InvariantCulture);
-        string shortest = value.ToString("R", CultureInfo.InvariantCulture);
-        int exponent = int.Parse(scientific.AsSpan(scientific.IndexOf('E', StringComparison.Ordinal) + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
+        string shortest = value.ToString("R", CultureInfo.InvariantCulture).TrimStart('-');
+        int exponent = Exponent(shortest);
         string digits = Digits(shortest);
         if (exponent is >= -4 and < 6) return Plain(value < 0, digits, exponent);
         string mantissa = digits.Length > 1 ? $"{digits[0]}.{digits[1..]}" : digits;
         return $"{(value < 0 ? "-" : "")}{mantissa}e{(exponent < 0 ? '-' : '+')}{Math.Abs(exponent):00}";
     }
 
+    /// <summary>The power of ten of a number's first digit, from its shortest form.</summary>
+    private static int Exponent(string number)
+    {
+        int e = number.IndexOf('E', StringComparison.Ordinal);
+        if (e >= 0) return int.Parse(number.AsSpan(e + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
+        int point = number.IndexOf('.', StringComparison.Ordinal), first = number.AsSpan().IndexOfAnyInRange('1', '9');
+        if (point < 0) point = number.Length;
+        return first < point ? point - first - 1 : point - first;
+    }
+
     private static string Digits(string number)
     {
         int end = number.IndexOf('E', StringComparison.Ordinal);
-        string mantissa = (end < 0 ? number : number[..end]).TrimStart('-').Replace(".", "", StringComparison.Ordinal);
+        string mantissa = (end < 0 ? number : number[..end]).Replace(".", "", StringComparison.Ordinal);
         string digits = mantissa.TrimStart('0').TrimEnd('0');
         return digits.Length == 0 ? "0" : digits;
     }

@@ -10,7 +10,8 @@ internal sealed class RunCommand : CliCommand
     {
         Argument<string> scenario = new("SCENARIO")
         {
-            Description = "Scenario file or name of a built-in scenario", DefaultValueFactory = _ => "hello-world",
+            Description = "Scenario file or name of a built-in scenario",
+            DefaultValueFactory = _ => "hello-world",
         };
         Arguments.Add(scenario);
         SetAction((parsed, cancel) => Task.FromResult(ExitCode.Done));

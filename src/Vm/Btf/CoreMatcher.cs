@@ -15,7 +15,7 @@ internal sealed class CoreMatcher(BtfData local, BtfData target)
         if (CoreSpec.IsTypeBased(path.Kind))
         {
             bool same = path.Kind == CoreRelocationKind.TypeMatches ? TypesMatch(path.RootTypeId, targetId, false, MaxDepth)
-                : KindsCompatible(local[path.RootTypeId], target[targetId]) && TypesCompatible(path.RootTypeId, targetId, MaxDepth);
+                : AreCompatible(path.RootTypeId, targetId);
             return same ? result : null;
         }
         if (CoreSpec.IsEnumBased(path.Kind)) return MatchEnumerator(path, targetId, result);
@@ -128,6 +128,10 @@ internal sealed class CoreMatcher(BtfData local, BtfData target)
         }
         return false;
     }
+
+    /// <summary>Whether a declaration of the object fits one of the kernel by the loose rules of bpf_core_types_are_compat.</summary>
+    public bool AreCompatible(uint localId, uint targetId) =>
+        KindsCompatible(local[localId], target[targetId]) && TypesCompatible(localId, targetId, MaxDepth);
 
     private bool TypesCompatible(uint localId, uint targetId, int depth)
     {

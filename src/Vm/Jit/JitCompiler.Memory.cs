@@ -18,7 +18,11 @@ internal sealed partial class JitCompiler
     {
         X86Alu op = n.Sub switch
         {
-            IrOp.Add => X86Alu.Add, IrOp.Sub => X86Alu.Sub, IrOp.And => X86Alu.And, IrOp.Or => X86Alu.Or, _ => X86Alu.Xor,
+            IrOp.Add => X86Alu.Add,
+            IrOp.Sub => X86Alu.Sub,
+            IrOp.And => X86Alu.And,
+            IrOp.Or => X86Alu.Or,
+            _ => X86Alu.Xor,
         };
         if (n.B == IrInsn.None) _e.AluMI(op, Memory(n), (int)n.Imm, n.Size);
         else _e.AluMR(op, Memory(n), R(n.B), n.Size == 8);

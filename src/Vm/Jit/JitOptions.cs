@@ -12,11 +12,26 @@ public sealed record JitOptions
     /// <summary>Everything off: each BPF instruction becomes its plain x86-64 counterpart.</summary>
     public static JitOptions None { get; } = new()
     {
-        ReciprocalDivision = false, ConditionalMoves = false, JumpOptimization = false, AddressFolding = false, Lea = false,
-        Bmi2 = false, FlagReuse = false, SaveUsedRegistersOnly = false, LoopAlignment = false, InlineLookups = false,
-        InlineContextReads = false, FrameElimination = false, UseFacts = false, StackForwarding = false,
-        CopyPropagation = false, ConstantPropagation = false, StrengthReduction = false, DeadCode = false,
-        ZeroExtension = false, LoopInversion = false,
+        ReciprocalDivision = false,
+        ConditionalMoves = false,
+        JumpOptimization = false,
+        AddressFolding = false,
+        Lea = false,
+        Bmi2 = false,
+        FlagReuse = false,
+        SaveUsedRegistersOnly = false,
+        LoopAlignment = false,
+        InlineLookups = false,
+        InlineContextReads = false,
+        FrameElimination = false,
+        UseFacts = false,
+        StackForwarding = false,
+        CopyPropagation = false,
+        ConstantPropagation = false,
+        StrengthReduction = false,
+        DeadCode = false,
+        ZeroExtension = false,
+        LoopInversion = false,
     };
 
     /// <summary>Division and modulo by constants become multiplications by the reciprocal.</summary>

@@ -85,7 +85,10 @@ public sealed unsafe class JitProgram : LoadedProgram
         {
             Frame outer = new()
             {
-                Program = context->Program, Ctx = context->Ctx, TailCalls = context->TailCalls, CallDepth = context->CallDepth,
+                Program = context->Program,
+                Ctx = context->Ctx,
+                TailCalls = context->TailCalls,
+                CallDepth = context->CallDepth,
             };
             context->Program = program;
             context->Ctx = ctx;

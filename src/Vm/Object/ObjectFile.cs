@@ -20,7 +20,7 @@ public static class ObjectFile
     {
         try
         {
-            return new ObjectReader(ElfFile.Parse(bytes), name, new SectionTable(sections)).Read();
+            return new ObjectReader(ElfFile.Parse(bytes), name, new SectionMatcher(sections)).Read();
         }
         catch (Btf.BtfException e)
         {

@@ -14,7 +14,7 @@ internal sealed partial class ObjectReader
 {
     private readonly ElfFile _elf;
     private readonly string _name;
-    private readonly SectionTable _sectionNames;
+    private readonly SectionMatcher _sectionNames;
     private readonly List<string> _skipped = [];
     private readonly List<MapEntry> _maps = [];
     private readonly List<ProgramEntry> _programs = [];
@@ -25,7 +25,7 @@ internal sealed partial class ObjectReader
     private uint _version;
     private int _textSection = -1;
 
-    public ObjectReader(ElfFile elf, string name, SectionTable sectionNames)
+    public ObjectReader(ElfFile elf, string name, SectionMatcher sectionNames)
     {
         _elf = elf;
         _name = name;

@@ -68,6 +68,12 @@ public sealed record ProgramSpec
     /// one line in libbpf's words; null if nothing stands against it.
     /// </summary>
     public string? LoadError { get; init; }
+
+    /// <summary>The errno that goes with <see cref="LoadError"/>.</summary>
+    public Errno LoadErrno { get; init; } = Errno.EINVAL;
+
+    /// <summary>Id of the attach target in the kernel's BTF, found at load; 0 if the type has none.</summary>
+    public uint AttachBtfId { get; init; }
 }
 
 /// <summary>Start slot of a function and the BTF id of its FUNC (struct bpf_func_info).</summary>

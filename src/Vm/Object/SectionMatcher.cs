@@ -3,12 +3,12 @@ using BpfSim.Vm.Programs;
 namespace BpfSim.Vm.Object;
 
 /// <summary>Finds the definition that a program's SEC() string belongs to.</summary>
-public sealed class SectionTable
+internal sealed class SectionMatcher
 {
     private readonly SectionDefinition[] _rows;
 
     /// <summary>Takes the rows of the program type table.</summary>
-    public SectionTable(IEnumerable<SectionDefinition> rows) => _rows = [.. rows];
+    public SectionMatcher(IEnumerable<SectionDefinition> rows) => _rows = [.. rows];
 
     /// <summary>Parses a SEC() string, such as <c>?kprobe/do_sys_openat2</c>.</summary>
     public ParsedSection Parse(string section)
@@ -45,4 +45,4 @@ public sealed class SectionTable
 /// <param name="Definition">The row that it matches, null if none does.</param>
 /// <param name="Target">What follows the slash, null without one.</param>
 /// <param name="AutoLoad">False for a leading question mark.</param>
-public readonly record struct ParsedSection(SectionDefinition? Definition, string? Target, bool AutoLoad);
+internal readonly record struct ParsedSection(SectionDefinition? Definition, string? Target, bool AutoLoad);

@@ -1,0 +1,53 @@
+using BpfSim.Vm.Btf;
+
+namespace BpfSim.Kernel.Profile;
+
+/// <summary>
+/// What a program can know of the kernel that it is loaded into: its types, its version, its configuration and
+/// the addresses of its symbols. Everything is read when first asked for.
+/// </summary>
+public sealed class KernelProfile
+{
+    private const ulong TextBase = 0xffffffff81000000;
+    private readonly Lazy<BtfData?> _btf;
+    private IReadOnlyDictionary<string, string>? _options;
+
+    private KernelProfile(Func<BtfData?> btf) => _btf = new Lazy<BtfData?>(btf);
+
+    /// <summary>The embedded profile of Linux 6.18.</summary>
+    public static KernelProfile Embedded { get; } = new(EmbeddedBtf.Read);
+
+    /// <summary>A profile with the types of another kernel: a vmlinux BTF such as /sys/kernel/btf/vmlinux.</summary>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="BtfException">It is not BTF.</exception>
+    public static KernelProfile FromBtf(string path)
+    {
+        BtfData btf = BtfData.Parse(File.ReadAllBytes(path));
+        return new KernelProfile(() => btf);
+    }
+
+    /// <summary>The kernel's types; null if the profile has none.</summary>
+    public BtfData? Btf => _btf.Value;
+
+    /// <summary>LINUX_VERSION_CODE: major, minor and patch in a byte each.</summary>
+    public uint VersionCode { get; init; } = 6u << 16 | 18u << 8;
+
+    /// <summary>The options that the kernel was built with: <c>CONFIG_HZ</c> → <c>1000</c>, <c>CONFIG_BPF</c> → <c>y</c>.</summary>
+    public IReadOnlyDictionary<string, string> Options
+    {
+        get => _options ??= EmbeddedConfig.Options;
+        init => _options = value;
+    }
+
+    /// <summary>
+    /// Address of a function or variable by name, 0 if the kernel has none such. Addresses are made up, but each
+    /// symbol keeps its own, in the range where a kernel's text lies.
+    /// </summary>
+    public ulong SymbolAddress(string name)
+    {
+        if (Btf == null) return 0;
+        uint id = Btf.FindId(name, BtfKind.Func);
+        if (id == 0) id = Btf.FindId(name, BtfKind.Var);
+        return id == 0 ? 0 : TextBase + 64ul * id;
+    }
+}
