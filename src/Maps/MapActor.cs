@@ -18,6 +18,7 @@ public sealed class MapActor : ReceiveActor, IWithTimers
         _map = map;
         Receive<LookupElem>(Lookup);
         Receive<UpdateElem>(Update);
+        Receive<AddElem>(Add);
         Receive<DeleteElem>(m => Answer(_map.Delete(m.Key)));
         Receive<LookupAndDeleteElem>(LookupAndDelete);
         Receive<GetNextKey>(NextKey);
@@ -51,6 +52,19 @@ public sealed class MapActor : ReceiveActor, IWithTimers
     }
 
     private void Update(UpdateElem message) => Answer(_map.Update(message.Key, message.Value, message.Flags));
+
+    private void Add(AddElem message)
+    {
+        var value = new byte[_map.UserValueSize];
+        var errno = _map.Lookup(message.Key, value);
+        if (errno == 0 || errno == -(int)Errno.ENOENT)
+        {
+            var counter = value.Length >= sizeof(long) ? BitConverter.ToInt64(value) : 0;
+            errno = BitConverter.TryWriteBytes(value, counter + message.Delta) ? _map.Update(message.Key, value) : -(int)Errno.EINVAL;
+        }
+
+        Answer(errno);
+    }
 
     private void LookupAndDelete(LookupAndDeleteElem message)
     {
