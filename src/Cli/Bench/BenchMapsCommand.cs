@@ -44,7 +44,7 @@ internal sealed class BenchMapsCommand : CliCommand
             _cpus, _duration, _seed, _csv, _html,
         })
             Options.Add(option);
-        SetAction(Run);
+        SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), cancellation));
     }
 
     private int Run(ParseResult parsed, CancellationToken cancellation)
