@@ -11,6 +11,7 @@ internal static class CommandList
     [
         new RunCommand(),
         new VerifyCommand(),
+        Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
     ];
 
