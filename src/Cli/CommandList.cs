@@ -11,6 +11,7 @@ internal static class CommandList
     [
         new RunCommand(),
         new VerifyCommand(),
+        Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
         new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
     ];
