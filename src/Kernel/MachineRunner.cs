@@ -88,7 +88,7 @@ internal sealed class MachineRunner : IDisposable
 
     public void NoteCrash(Exception reason)
     {
-        lock (_lock) _crashes.Add(reason.GetType().Name + ": " + reason.Message);
+        lock (_lock) _crashes.Add(reason.ToString());
     }
 
     public void NoteLostTurn(string actor, Exception reason)

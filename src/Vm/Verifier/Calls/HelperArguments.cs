@@ -147,6 +147,16 @@ internal sealed partial class ProgramVerifier
         return value;
     }
 
+    /// <summary>The exact value of a spilled number matters: marks it back through the path.</summary>
+    private void MarkChainPrecisionStack(int frame, int spi)
+    {
+        if (!BpfCapable) return;
+        _backtrack.Reset(State.CurFrame);
+        _backtrack.SetSlot(frame, spi);
+        bool changed = false;
+        MarkBack(State, ref changed);
+    }
+
     private ArgType ResolveMapValueArg(CallMeta meta, ArgType argType)
     {
         if (meta.MapIndex < 0) RejectBug("invalid map_ptr to access map->type");
@@ -185,11 +195,12 @@ internal sealed partial class ProgramVerifier
     private void CheckMemArg(int arg, ArgType argType, AccessType access, CallMeta meta)
     {
         int regno = arg + 1;
+        ref RegisterState reg = ref Regs[regno];
         meta.Raw.Allowed = (argType & ArgType.Uninit) != 0;
         if ((argType & ArgType.FixedSize) == 0) return;
         int size = meta.Helper.ArgSizes[arg];
         CheckHelperMemAccess(regno, size, access, false, ref meta.Raw);
-        if ((argType & ArgType.Aligned) != 0) CheckPtrAlignment(regno, 0, size, true);
+        if ((argType & ArgType.Aligned) != 0) CheckPtrAlignment(reg, 0, size, true);
     }
 
     private void CheckSizeArg(int arg, bool zeroAllowed, CallMeta meta)
@@ -205,9 +216,7 @@ internal sealed partial class ProgramVerifier
         switch (Input.Attributes.Type)
         {
             case ProgramType.LwtIn or ProgramType.LwtOut or ProgramType.LwtSeg6local or ProgramType.SkReuseport or ProgramType.FlowDissector
-                or ProgramType.CgroupSkb:
-                return meta.Helper.PacketAccess;
-            case ProgramType.SchedCls or ProgramType.SchedAct or ProgramType.Xdp or ProgramType.LwtXmit or ProgramType.SkSkb
+                or ProgramType.CgroupSkb or ProgramType.SchedCls or ProgramType.SchedAct or ProgramType.Xdp or ProgramType.LwtXmit or ProgramType.SkSkb
                 or ProgramType.SkMsg:
                 return meta.Helper.PacketAccess;
             case ProgramType.CgroupSockopt:
