@@ -33,7 +33,10 @@ public abstract unsafe partial class BpfMap : IMapReferent, IDisposable
         Header = (MapHeader*)Memory.Allocate((nuint)sizeof(MapHeader));
         *Header = new MapHeader
         {
-            Self = GCHandle.ToIntPtr(_self), Type = spec.Type, KeySize = spec.KeySize, ValueSize = spec.ValueSize,
+            Self = GCHandle.ToIntPtr(_self),
+            Type = spec.Type,
+            KeySize = spec.KeySize,
+            ValueSize = spec.ValueSize,
             MaxEntries = spec.MaxEntries,
         };
     }
