@@ -13,13 +13,13 @@ namespace BpfSim.Cli.Commands;
 /// </summary>
 internal sealed class ConformanceCommand : CliCommand
 {
-    private const long Fuel = 50_000_000;
+    private const long Fuel = 50_000_000, TrialFuel = 500_000;
 
     private readonly Argument<string[]> _memory = new("MEMORY_HEX") { Description = "Memory that r1 points to", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<string?> _program = new("--program") { Description = "The program's bytes, instead of standard input", HelpName = "HEX" };
     private readonly Option<string> _engine = new Option<string>("--engine")
     {
-        Description = "How the program is run; the programs are not verified, and only checked reports a bad access", DefaultValueFactory = _ => "checked",
+        Description = "How the program is run; the programs are not verified", DefaultValueFactory = _ => "checked",
     };
 
     public ConformanceCommand() : base("conformance", "Runs one program by the plugin protocol of the bpf_conformance suite", "echo 'b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00' | bpfsim conformance")
@@ -31,30 +31,27 @@ internal sealed class ConformanceCommand : CliCommand
         SetAction(parsed => Run(string.Concat(parsed.GetValue(_memory)!), parsed.GetValue(_program), parsed.GetValue(_engine)!));
     }
 
-    private static unsafe int Run(string memoryHex, string? programHex, string engineName)
+    private static int Run(string memoryHex, string? programHex, string engineName)
     {
         byte[] bytes = AssemblyInput.Hex(programHex ?? Console.In.ReadToEnd(), "program");
         byte[] memory = AssemblyInput.Hex(memoryHex, "memory");
         if (bytes.Length == 0 || bytes.Length % 8 != 0) throw new CliException($"program: {bytes.Length} bytes are no whole number of 8-byte instructions", ExitCode.Failed);
         Insn[] insns = Insn.FromBytes(bytes);
-        IProgramEngine engine = engineName switch { "jit" => new JitEngine(), "interpreter" => new InterpreterEngine(), _ => new CheckedEngine() };
+        var executable = new ExecutableProgram { Name = "conformance", Insns = insns, FunctionStarts = Starts(insns) };
         try
         {
-            using LoadedProgram program = engine.Load(new ExecutableProgram { Name = "conformance", Insns = insns, FunctionStarts = Starts(insns) });
-            var context = new RunContext { Fuel = Fuel, RandomState = 1 };
-            byte[] pinned = GC.AllocateArray<byte>(memory.Length + 8, pinned: true);
-            memory.CopyTo(pinned, 0);
-            fixed (byte* start = pinned)
+            ulong result;
+            if (engineName == "checked") result = Execute(new CheckedEngine(), executable, memory, Fuel);
+            else
             {
-                ulong result = program.Run(memory.Length == 0 ? 0 : (ulong)start, (ulong)memory.Length, &context);
-                if (context.Fault == RunFault.None)
-                {
-                    Console.Out.WriteLine(result.ToString("x", System.Globalization.CultureInfo.InvariantCulture));
-                    return ExitCode.Done;
-                }
-
-                throw new CliException(Describe(context, insns), ExitCode.Failed);
+                // The other engines do not look at addresses: a bad one would end the process. So the program is
+                // tried out first, as far as it gets in a moment.
+                Execute(new CheckedEngine(), executable, [.. memory], TrialFuel, trial: true);
+                result = Execute(engineName == "jit" ? new JitEngine() : new InterpreterEngine(), executable, memory, Fuel);
             }
+
+            Console.Out.WriteLine(result.ToString("x", System.Globalization.CultureInfo.InvariantCulture));
+            return ExitCode.Done;
         }
         catch (Exception e) when (e is InvalidProgramException or PlatformNotSupportedException)
         {
@@ -62,9 +59,23 @@ internal sealed class ConformanceCommand : CliCommand
         }
     }
 
-    private static string Describe(RunContext context, Insn[] insns)
+    private static unsafe ulong Execute(IProgramEngine engine, ExecutableProgram executable, byte[] memory, long fuel, bool trial = false)
     {
-        if (CheckedProgram.Report is { } report) return report;
+        using LoadedProgram program = engine.Load(executable);
+        var context = new RunContext { Fuel = fuel, RandomState = 1 };
+        byte[] pinned = GC.AllocateArray<byte>(memory.Length + 8, pinned: true);
+        memory.CopyTo(pinned, 0);
+        fixed (byte* start = pinned)
+        {
+            ulong result = program.Run(memory.Length == 0 ? 0 : (ulong)start, (ulong)memory.Length, &context);
+            if (context.Fault == RunFault.None || (trial && context.Fault == RunFault.OutOfFuel)) return result;
+            throw new CliException(Describe(context, executable.Insns, engine is CheckedEngine), ExitCode.Failed);
+        }
+    }
+
+    private static string Describe(RunContext context, Insn[] insns, bool reported)
+    {
+        if (reported && CheckedProgram.Report is { } report) return report;
         string at = context.FaultInsn >= 0 && context.FaultInsn < insns.Length ? $" {Disassembler.Line(insns, context.FaultInsn)}" : "";
         string what = context.Fault switch
         {
