@@ -77,7 +77,7 @@ internal sealed unsafe class CheckedRun
     private ulong Function(int slot)
     {
         if (_depth == ProgramRuntime.MaxFrames * 2) return Stop(slot, RunFault.CallTooDeep, "callbacks are nested too deeply");
-        var frames = new Stack<(int Return, ulong[] Saved, MemoryRegion?[] SavedRegions, MemoryRegion Stack)>();
+        var frames = new Stack<(int Return, ulong[] Saved, MemoryRegion?[] SavedRegions, MemoryRegion Stack, CheckedProgram Program)>();
         MemoryRegion stack = NewStack();
         int entryDepth = _depth++;
         try
@@ -92,7 +92,8 @@ internal sealed unsafe class CheckedRun
                 {
                     if (frames.Count == 0) return _r[0];
                     FreeStack(stack);
-                    (slot, ulong[] saved, MemoryRegion?[] savedRegions, stack) = frames.Pop();
+                    (slot, ulong[] saved, MemoryRegion?[] savedRegions, stack, _program) = frames.Pop();
+                    _context->Program = _program.Handle;
                     saved.CopyTo(_r, 6);
                     savedRegions.CopyTo(_regions, 6);
                     continue;
@@ -102,7 +103,7 @@ internal sealed unsafe class CheckedRun
                 {
                     if (frames.Count == ProgramRuntime.MaxFrames - 1) return Stop(slot, RunFault.CallTooDeep, "calls are nested deeper than 8 frames");
                     if (!Spend(slot)) return 0;
-                    frames.Push((slot + 1, _r[6..11], _regions[6..11], stack));
+                    frames.Push((slot + 1, _r[6..11], _regions[6..11], stack, _program));
                     stack = NewStack();
                     slot += insn.Imm + 1;
                     continue;
@@ -185,7 +186,7 @@ internal sealed unsafe class CheckedRun
         ulong value = InsnDecoder.Load64(_program.Program, _program.Program.Insns, slot);
         _r[insn.Dst] = value;
         _regions[insn.Dst] = null;
-        if (insn.Src is not ((int)PseudoSource.MapValue or (int)PseudoSource.MapIdxValue) || insn.Imm >= _program.Program.Maps.Length) return;
+        if (insn.Src is not ((int)PseudoSource.MapValue or (int)PseudoSource.MapIdxValue) || (uint)insn.Imm >= (uint)_program.Program.Maps.Length) return;
         BpfMap map = _program.Program.Maps[insn.Imm];
         _regions[insn.Dst] = _memory.Add($"value of map {map.Spec.Name}", (ulong)map.Header->Data, map.Header->ValueSize);
     }
@@ -216,6 +217,12 @@ internal sealed unsafe class CheckedRun
     private int? TailCall(int slot)
     {
         MemoryRegion? context = _regions[1];
+        if (!_program.Program.Maps.Any(map => map.Spec.Type == MapType.ProgArray && (ulong)map.Header == _r[2]))
+        {
+            Stop(slot, RunFault.BadAccess, $"argument 2 of bpf_tail_call: no prog_array; r2=0x{_r[2]:x}");
+            return null;
+        }
+
         SetResult(_r[0], null);
         if (_context->TailCalls >= ProgramRuntime.MaxTailCalls) return slot + 1;
         if (ProgramRuntime.TailCallTarget((MapHeader*)_r[2], (uint)_r[3]) is not { } target) return slot + 1;

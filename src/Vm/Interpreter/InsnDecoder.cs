@@ -30,7 +30,31 @@ internal static unsafe class InsnDecoder
         for (int slot = 0; slot < insns.Length; slot++)
             decoded[slot] = second[slot] ? new DecodedInsn { Op = Op.Bad } : Decode(program, insns, slot);
         decoded[insns.Length] = new DecodedInsn { Op = Op.Bad };
+        MarkStackUsers(program, decoded);
         Fuse(decoded, insns.Length);
+    }
+
+    /// <summary>Tells a local call, in its unused source field, whether the function it calls names r10 and needs a clean stack.</summary>
+    private static void MarkStackUsers(ExecutableProgram program, DecodedInsn* decoded)
+    {
+        Insn[] insns = program.Insns;
+        int[] starts = program.FunctionStarts;
+        for (int slot = 0; slot < insns.Length; slot++)
+        {
+            if (decoded[slot].Op != Op.CallLocal) continue;
+            int target = slot + 1 + insns[slot].Imm, function = Array.BinarySearch(starts, target);
+            int end = function < 0 ? insns.Length : function + 1 < starts.Length ? starts[function + 1] : insns.Length;
+            bool known = target >= 0 && target < end;
+            decoded[slot].Src = (ushort)(!known || UsesStack(insns.AsSpan(target, end - target)) ? 1 : 0);
+        }
+    }
+
+    /// <summary>Whether any instruction names r10.</summary>
+    internal static bool UsesStack(ReadOnlySpan<Insn> insns)
+    {
+        foreach (Insn insn in insns)
+            if ((InsnTable.Find(insn)?.Reads(insn) & (1 << 10)) > 0) return true;
+        return false;
     }
 
     /// <summary>
@@ -89,7 +113,7 @@ internal static unsafe class InsnDecoder
         {
             case InsnOp.LdImm64: decoded.Value = Load64(program, insns, slot); break;
             case InsnOp.LdAbs or InsnOp.LdInd: decoded.Off = (short)insn.SizeBytes; break;
-            case InsnOp.CallHelper: Call(ref decoded, program.Helpers.Find(insn.Imm), insn.Imm); break;
+            case InsnOp.CallHelper: Call(ref decoded, program.Helpers.Find(insn.Imm), program.Verified || program.Maps.Length > 0 ? insn.Imm : 0); break;
             case InsnOp.CallKfunc: Call(ref decoded, program.Kfuncs.Find(insn.Imm), 0); break;
         }
 

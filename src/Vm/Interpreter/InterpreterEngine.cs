@@ -31,7 +31,7 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
     {
         _code = (DecodedInsn*)NativeMemory.AlignedAlloc((nuint)(program.Insns.Length + 1) * (nuint)sizeof(DecodedInsn), 64);
         InsnDecoder.Decode(program, _code);
-        UsesStack = program.Insns.Any(insn => (InsnTable.Find(insn)?.Reads(insn) & (1 << 10)) > 0);
+        UsesStack = InsnDecoder.UsesStack(program.Insns);
     }
 
     ~InterpretedProgram() => Dispose(false);

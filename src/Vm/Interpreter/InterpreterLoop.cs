@@ -31,6 +31,7 @@ internal static unsafe class InterpreterLoop
         Unsafe.SkipInit(out State state);
         state.Context = context;
         state.Start = program.Code;
+        state.Program = program.Handle;
         state.Frames = 0;
         state.MayGoto = ProgramRuntime.MayGotoRounds;
         state.Fuel = program.Program.Verified ? long.MaxValue : context->Fuel;
@@ -429,8 +430,8 @@ internal static unsafe class InterpreterLoop
     private static bool Enter(DecodedInsn* i, ulong* r, State* s)
     {
         if (s->Frames == ProgramRuntime.MaxFrames - 1) return false;
-        s->Saved[s->Frames++] = new Frame(i + 1, r[6], r[7], r[8], r[9], r[10]);
-        Unsafe.InitBlock((byte*)r[10], 0, ProgramRuntime.StackSize);
+        s->Saved[s->Frames++] = new Frame(i + 1, s->Start, s->Program, r[6], r[7], r[8], r[9], r[10]);
+        if (i->Src != 0) Unsafe.InitBlock((byte*)r[10], 0, ProgramRuntime.StackSize);
         r[10] += ProgramRuntime.StackSize;
         return true;
     }
@@ -443,6 +444,11 @@ internal static unsafe class InterpreterLoop
         r[8] = frame.R8;
         r[9] = frame.R9;
         r[10] = frame.R10;
+        if (s->Start == frame.Start) return frame.Return;
+        // A tail call in the function went to another program.
+        s->Start = frame.Start;
+        s->Program = frame.Program;
+        s->Context->Program = frame.Program;
         return frame.Return;
     }
 
@@ -457,7 +463,9 @@ internal static unsafe class InterpreterLoop
         if (target is InterpretedProgram next)
         {
             context->Program = next.Handle;
+            s->Program = next.Handle;
             s->Start = next.Code;
+            if (next.UsesStack) Unsafe.InitBlock((byte*)r[10] - ProgramRuntime.StackSize, 0, ProgramRuntime.StackSize);
             return TailCallOutcome.Entered;
         }
 
@@ -498,6 +506,9 @@ internal static unsafe class InterpreterLoop
         /// <summary>First slot of the running program.</summary>
         public DecodedInsn* Start;
 
+        /// <summary>Its handle.</summary>
+        public nint Program;
+
         public long Fuel;
 
         public uint MayGoto;
@@ -513,9 +524,11 @@ internal static unsafe class InterpreterLoop
         private Frame _first;
     }
 
-    private readonly struct Frame(DecodedInsn* back, ulong r6, ulong r7, ulong r8, ulong r9, ulong r10)
+    private readonly struct Frame(DecodedInsn* back, DecodedInsn* start, nint program, ulong r6, ulong r7, ulong r8, ulong r9, ulong r10)
     {
         public readonly DecodedInsn* Return = back;
+        public readonly DecodedInsn* Start = start;
+        public readonly nint Program = program;
         public readonly ulong R6 = r6, R7 = r7, R8 = r8, R9 = r9, R10 = r10;
     }
 }

@@ -2,6 +2,7 @@ using BpfSim.Tests.Shared;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Isa.Assembler;
 using BpfSim.Vm.Programs;
+using BpfSim.Vm.Tests.Isa;
 
 namespace BpfSim.Vm.Tests.Interpreter;
 
@@ -30,6 +31,36 @@ public sealed class DifferentialTests
             string[] results = [.. TestEngines.All.Select(engine => TestEngines.Run(engine, program, [])).Distinct()];
             Assert.True(results.Length == 1, $"seed {seed}: {string.Join(", ", results)}\n{string.Join('\n', Disassembler.Dump(program.Insns))}");
         }
+    }
+
+    /// <summary>Any instructions that decode: wild addresses, loops, calls; each run ends in a value or a report.</summary>
+    [Fact]
+    public void Wild_programs_never_crash_the_checked_interpreter()
+    {
+        IProgramEngine engine = TestEngines.Find("checked");
+        InsnForm[] forms = [.. InsnTable.Forms];
+        int faults = 0, values = 0;
+        for (int seed = 0; seed < 20_000; seed++)
+        {
+            var random = new Random(seed);
+            var insns = new List<Insn>();
+            for (int i = random.Next(1, 12); i > 0; i--)
+            {
+                foreach (Insn insn in Sample.Of(forms[random.Next(forms.Length)], random))
+                {
+                    bool jump = insn.Class is InsnClass.Jmp or InsnClass.Jmp32;
+                    insns.Add(!jump ? insn : insn.IsLocalCall || insn.Class == InsnClass.Jmp32 && insn.JmpOp == JmpOp.Ja
+                        ? insn with { Imm = random.Next(-4, 4) } : insn with { Off = insn.IsKfuncCall || insn.IsHelperCall ? (short)0 : (short)random.Next(-4, 4) });
+                }
+            }
+
+            insns.Add(InsnTable.Find(InsnOp.Exit, InsnClass.Jmp)!.Build());
+            string result = TestEngines.Run(engine, new AssembledProgram("wild", "", "", [.. insns], [0], new Dictionary<int, string>(), []), [1, 2, 3, 4, 5, 6, 7, 8], fuel: 2000);
+            if (result.StartsWith("0x", StringComparison.Ordinal)) values++;
+            else faults++;
+        }
+
+        Assert.True(values > 1000 && faults > 1000, $"{values} values, {faults} faults");
     }
 
     [HostKernelFact]

@@ -129,6 +129,35 @@ public sealed unsafe class RuntimeTests
     }
 
     [Theory, MemberData(nameof(Engines))]
+    public void A_tail_call_in_a_function_comes_back_to_its_caller(string engine)
+    {
+        AssembledProgram outer = BpfAssembler.Program("""
+            .map jump prog_array key=4 value=4 entries=2
+            .section socket
+            .func outer
+                r6 = 1
+                call inner
+                r0 += r6
+                exit
+            inner:
+                r2 = map[jump]
+                r3 = 1
+                call bpf_tail_call
+                r0 = 0
+                exit
+            """, s_helpers);
+        using BpfMap map = CreateMap(outer.Maps[0]);
+        using LoadedProgram caller = Load(engine, outer.Insns, outer.FunctionStarts, [map]);
+        using LoadedProgram target = Load(engine, BpfAssembler.Insns("r6 = 7\nr0 = *(u64 *)(r1 +0)\nexit"), [0], []);
+        ulong value = 41;
+        uint slot = 1;
+        RunContext context = NewContext();
+        Assert.Equal(1UL, caller.Run(&value, &context));
+        Assert.Equal(0, map.UpdateReference(MemoryMarshal.AsBytes(new ReadOnlySpan<uint>(in slot)), new TestReferent(target)));
+        Assert.Equal(42UL, caller.Run(&value, &context));
+    }
+
+    [Theory, MemberData(nameof(Engines))]
     public void A_batch_gives_each_run_its_time_and_keeps_its_result(string engine)
     {
         using LoadedProgram loaded = Load(engine, BpfAssembler.Insns("r1 = *(u64 *)(r1 +0)\nr2 = 0\nr3 = 0\nr4 = 0\nr5 = 0\ncall sum5\nexit", s_helpers), [0], []);
@@ -201,7 +230,10 @@ public sealed unsafe class RuntimeTests
     private static LoadedProgram Load(string engine, Insn[] insns, int[] starts, BpfMap[] maps) => TestEngines.Find(engine).Load(new ExecutableProgram
     {
         Insns = maps.Length == 0 ? insns : [.. insns.Select(insn => insn.IsLdImm64 ? new Insn(insn.Code, insn.Dst, insn.Src, 0, 0) : insn)],
-        FunctionStarts = starts, Helpers = s_helpers, Maps = maps, Verified = insns.Any(i => i.Class == InsnClass.Ldx && i.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx),
+        FunctionStarts = starts,
+        Helpers = s_helpers,
+        Maps = maps,
+        Verified = insns.Any(i => i.Class == InsnClass.Ldx && i.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx),
     });
 
     private static BpfMap CreateMap(MapSpec spec) => MapFactory.Create(spec, 1).Map ?? throw new InvalidOperationException(spec.Name);
