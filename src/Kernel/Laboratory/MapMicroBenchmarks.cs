@@ -27,9 +27,9 @@ public sealed record MicroResult(
 public static unsafe class MapMicroBenchmarks
 {
     /// <summary>Operations of one program run.</summary>
-    public const int Rounds = 4096;
+    public const int Rounds = 1024;
 
-    private const int Trials = 40;
+    private const int Trials = 120;
 
     /// <summary>Runs all of them; some seconds.</summary>
     public static IReadOnlyList<MicroResult> Run(CancellationToken cancellation = default)
@@ -172,7 +172,7 @@ public static unsafe class MapMicroBenchmarks
         if (!HostKernel.IsAvailable) return null;
         var best = double.MaxValue;
         // A ring that nobody empties must not fill up: a fresh one for every few runs.
-        var (fresh, runs) = spec.Type == MapType.Ringbuf ? (4, 30u) : (1, 200u);
+        var (fresh, runs) = spec.Type == MapType.Ringbuf ? (4, 120u) : (1, 800u);
         for (var i = 0; i < fresh; i++)
         {
             var map = HostKernel.CreateMap(spec);
