@@ -10,7 +10,11 @@ internal static class CommandList
     public static Command[] Create() =>
     [
         new RunCommand(),
+        new StraceCommand(),
+        MapCommand.Create(),
+        AgentCheckCommand.Create(),
         new VerifyCommand(),
+        Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
         new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
     ];
