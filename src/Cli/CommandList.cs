@@ -16,6 +16,9 @@ internal static class CommandList
         new VerifyCommand(),
         Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
+        new AsmCommand(),
+        new DisasmCommand(),
+        new ConformanceCommand(),
         new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
     ];
 

@@ -31,6 +31,8 @@ public sealed class JitEngine : IProgramEngine
     public LoadedProgram Load(ExecutableProgram program)
     {
         if (!IsSupported) throw new PlatformNotSupportedException(UnsupportedReason);
+        if (!program.Verified && Isa.InsnChecks.Program(program.Insns) is { } wrong)
+            throw new InvalidProgramException($"instruction {wrong.Slot}: {wrong.Message}");
         return new JitProgram(program, JitCompiler.Compile(program, Options));
     }
 }
