@@ -99,6 +99,7 @@ public sealed class ObjectVerifier
             FuncInfos = linked.FuncInfos,
             LineInfos = linked.LineInfos,
             LogLevel = LogLevel,
+            CpuCount = PossibleCpus,
         };
         VerifierResult result = EbpfVerifier.Verify(input);
         return LogFixups.Apply(new ProgramVerdict(linked, result.Errno, result.Message) { Result = result, Log = result.Log });
