@@ -100,6 +100,7 @@ public sealed class ObjectVerifier
             LineInfos = linked.LineInfos,
             SymbolAddress = _profile.SymbolAddress,
             LogLevel = LogLevel,
+            CpuCount = PossibleCpus,
         };
         VerifierResult result = EbpfVerifier.Verify(input);
         return LogFixups.Apply(new ProgramVerdict(linked, result.Errno, result.Message) { Result = result, Log = result.Log });
