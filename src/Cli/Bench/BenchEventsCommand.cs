@@ -103,7 +103,13 @@ internal sealed class BenchEventsCommand : CliCommand
                     if (json)
                         rows.Add(new JsonObject
                         {
-                            ["program"] = name, ["engine"] = engine.ToString().ToLowerInvariant(), ["cpus"] = cpus, ["events"] = events, ["seconds"] = seconds, ["events_per_second"] = rate, ["accounted"] = accounted,
+                            ["program"] = name,
+                            ["engine"] = engine.ToString().ToLowerInvariant(),
+                            ["cpus"] = cpus,
+                            ["events"] = events,
+                            ["seconds"] = seconds,
+                            ["events_per_second"] = rate,
+                            ["accounted"] = accounted,
                         });
                     else
                         Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
@@ -123,7 +129,9 @@ internal sealed class BenchEventsCommand : CliCommand
             Duration = duration,
             Machine = new MachineSpec
             {
-                Cpus = cpus, Engine = engine, Mode = RunMode.Flood,
+                Cpus = cpus,
+                Engine = engine,
+                Mode = RunMode.Flood,
                 Workload = new WorkloadSpec
                 {
                     Processes = [new ProcessSpec { Comm = "flood", Count = (int)cpus * 4, Activities = [new ActivitySpec { Kind = Kernel.Subsystems.ActivityKind.Open, Rate = 1e6 }] }],
