@@ -26,5 +26,6 @@ internal static class CommandList
     public static Command[] Bench() =>
     [
         new Bench.BenchMapsCommand(),
+        new Bench.BenchEventsCommand(),
     ];
 }
