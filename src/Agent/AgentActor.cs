@@ -28,6 +28,7 @@ public sealed class AgentActor : ReceiveActor, IWithTimers
         Receive<ReadMetrics>(_ => Ask(_readers));
         Receive<Flush>(_ => Ask(_flushers));
         Receive<MapsRead>(OnMapsRead);
+        Receive<Crash>(c => throw new InvalidOperationException(c.Reason));
         _exporters.Add(Context.ActorOf(Akka.Actor.Props.Create(() => new PrometheusExporterActor(latest)), "prometheus"));
         if (spec.Otlp != null)
             _exporters.Add(Context.ActorOf(Akka.Actor.Props.Create(() => new OtlpExporterActor(spec)), "otlp"));
@@ -75,6 +76,7 @@ public sealed class AgentActor : ReceiveActor, IWithTimers
         Dictionary<string, MapContent> maps = [];
         foreach (MapContent? content in read.Contents)
             if (content != null) maps[content.Spec.Name] = content;
+
         MetricSnapshot snapshot = _builder.Build(maps, OwnMetrics.Of(_spec));
         foreach (IActorRef asker in _readers) asker.Tell(snapshot);
         _readers.Clear();

@@ -25,3 +25,6 @@ public sealed record FlushExporter(MetricSnapshot Metrics);
 /// <summary>Answer of an exporter to <see cref="FlushExporter"/>.</summary>
 /// <param name="Problem">Why it could not deliver, in one line; null if it could.</param>
 public sealed record ExporterFlushed(string? Problem);
+
+/// <summary>To the agent, from tests: fail with this reason.</summary>
+internal sealed record Crash(string Reason);

@@ -11,6 +11,7 @@ internal static class CommandList
     [
         new RunCommand(),
         new VerifyCommand(),
+        Commands.Btf.BtfCommands.Create(),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>

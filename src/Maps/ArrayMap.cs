@@ -161,4 +161,20 @@ internal sealed unsafe class ArrayMap : BpfMap
         Layout.CopyOut(to, from);
         MapSpinLock.Release(word);
     }
+
+    private protected override void OnSnapshot(MapSnapshot snapshot)
+    {
+        var flags = Layout.SpinLockOffset >= 0 ? UpdateFlags.Lock : 0;
+        for (var i = 0u; i < _max; i++)
+        {
+            var (key, value) = snapshot.Add();
+            MemoryMarshal.Write(key, i);
+            fixed (byte* to = value)
+            {
+                if (!Info.IsPerCpu) Load(to, At(i, 0), flags);
+                else
+                    for (var cpu = 0u; cpu < Cpus; cpu++) CopyPadded(to + (cpu * _stride), At(i, cpu));
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ namespace BpfSim.Maps;
 /// Whether a descriptor may read or write is the business of whoever hands out descriptors; whether the map
 /// is frozen is known here.</para>
 /// </summary>
-public abstract unsafe class BpfMap : IMapReferent, IDisposable
+public abstract unsafe partial class BpfMap : IMapReferent, IDisposable
 {
     private readonly GCHandle _self;
     private int _references = 1;
@@ -33,7 +33,10 @@ public abstract unsafe class BpfMap : IMapReferent, IDisposable
         Header = (MapHeader*)Memory.Allocate((nuint)sizeof(MapHeader));
         *Header = new MapHeader
         {
-            Self = GCHandle.ToIntPtr(_self), Type = spec.Type, KeySize = spec.KeySize, ValueSize = spec.ValueSize,
+            Self = GCHandle.ToIntPtr(_self),
+            Type = spec.Type,
+            KeySize = spec.KeySize,
+            ValueSize = spec.ValueSize,
             MaxEntries = spec.MaxEntries,
         };
     }

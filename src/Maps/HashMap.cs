@@ -287,11 +287,7 @@ internal unsafe class HashMap : BpfMap
         HashTable.Unlock(bucket, first);
         if (old != 0)
         {
-            if (_lru is null) Interlocked.Decrement(ref _pool.Live);
-            if (_releases) ReleaseElement(old);
-            _lru?.Freed(old);
-            _pool.Retire(list, old);
-            counters->Deletes++;
+            Unlinked(list, old, counters);
         }
 
         ElementPool.Unlock(list);
@@ -355,5 +351,76 @@ internal unsafe class HashMap : BpfMap
         var seed = ((ulong)spec.MaxEntries << 32) | (spec.KeySize << 16) | spec.ValueSize;
         foreach (var c in spec.Name) seed = (seed ^ c) * HashLayout.Multiplier;
         return seed ^ (seed >> 29);
+    }
+
+    private protected override void OnSnapshot(MapSnapshot snapshot)
+    {
+        var flags = Layout.SpinLockOffset >= 0 ? UpdateFlags.Lock : 0;
+        for (var bucket = 0u; bucket < _table.Buckets; bucket++)
+            for (var reference = _table.First(bucket); reference != 0; reference = _table.Next(reference))
+            {
+                var (key, value) = snapshot.Add();
+                Export(reference, key, value, flags);
+            }
+    }
+
+    private protected virtual void Export(uint reference, Span<byte> key, Span<byte> value, ulong flags)
+    {
+        fixed (byte* k = key, v = value)
+        {
+            ValueLayout.CopyBytes(k, _table.KeyOf(reference), Spec.KeySize);
+            CopyOut(reference, v, flags);
+        }
+    }
+
+    /// <summary>Bucket by bucket: a bucket is copied (and emptied) as a whole or not at all.</summary>
+    private protected override int OnLookupBatch(ReadOnlySpan<byte> inBatch, Span<byte> outBatch, Span<byte> keys, Span<byte> values,
+        uint room, ref uint count, ulong flags, bool delete)
+    {
+        if (outBatch.Length < sizeof(uint) || (!inBatch.IsEmpty && inBatch.Length < sizeof(uint))) return -(int)Errno.EFAULT;
+        var at = inBatch.IsEmpty ? 0 : BitConverter.ToUInt32(inBatch);
+        if (at >= _table.Buckets) return -(int)Errno.ENOENT;
+        var counters = Statistics.Of(UserCpu);
+        var list = _pool.Lock(UserCpu);
+        var errno = 0;
+        for (; at < _table.Buckets; at++)
+        {
+            if (_table.First(at) == 0) continue;
+            var bucket = _table.BucketAt(at);
+            var first = HashTable.Lock(bucket, counters);
+            var inBucket = 0u;
+            for (var reference = first; reference != 0; reference = _table.Next(reference)) inBucket++;
+            if (inBucket > room - count)
+            {
+                HashTable.Unlock(bucket, first);
+                if (count == 0) errno = -(int)Errno.ENOSPC;
+                break;
+            }
+
+            for (var reference = first; reference != 0; reference = _table.Next(reference), count++)
+                Export(reference, keys.Slice((int)(count * Spec.KeySize), (int)Spec.KeySize),
+                    values.Slice((int)(count * UserValueSize), (int)UserValueSize), flags);
+            HashTable.Unlock(bucket, delete ? 0 : first);
+            for (var reference = first; delete && reference != 0;)
+            {
+                var next = _table.Next(reference);
+                Unlinked(list, reference, counters);
+                reference = next;
+            }
+        }
+
+        ElementPool.Unlock(list);
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt32LittleEndian(outBatch, at);
+        return errno == 0 && at == _table.Buckets ? -(int)Errno.ENOENT : errno;
+    }
+
+    /// <summary>What follows the unlinking of a deleted element.</summary>
+    private void Unlinked(ElementPool.CpuList* list, uint reference, MapStatistics.CpuCounters* counters)
+    {
+        if (_lru is null) Interlocked.Decrement(ref _pool.Live);
+        if (_releases) ReleaseElement(reference);
+        _lru?.Freed(reference);
+        _pool.Retire(list, reference);
+        counters->Deletes++;
     }
 }

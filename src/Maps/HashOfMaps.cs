@@ -48,4 +48,11 @@ internal sealed unsafe class HashOfMaps(MapSpec spec, uint cpus) : HashMap(spec,
     protected override int OnLookupAndDelete(ReadOnlySpan<byte> key, Span<byte> value, ulong flags) => -(int)Errno.ENOTSUPP;
 
     private protected override void ReleaseValue(byte* value) => ((IMapReferent)FromHeader(*(MapHeader**)value)).Release();
+
+    private protected override void Export(uint reference, Span<byte> key, Span<byte> value, ulong flags)
+    {
+        Span<byte> header = stackalloc byte[sizeof(nint)];
+        base.Export(reference, key, header, flags);
+        MemoryMarshal.Write(value, FromHeader((MapHeader*)MemoryMarshal.Read<nint>(header)).Id);
+    }
 }

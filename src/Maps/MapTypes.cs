@@ -34,6 +34,12 @@ public sealed record MapTypeInfo
     /// <summary>Makes the map of a spec that passed the checks.</summary>
     internal Creator Create { get; init; } = (_, _) => throw new NotSupportedException();
 
+    /// <summary>Which batch commands the kind has.</summary>
+    public MapBatch Batch { get; init; }
+
+    /// <summary>Whether the kind has a batch command.</summary>
+    public bool HasBatch(MapBatch command) => (Batch & command) != 0;
+
     /// <summary>Whether a helper may get a map of this kind.</summary>
     public bool AllowsHelper(int helperId) => Helpers.Contains(helperId);
 }
@@ -50,6 +56,8 @@ public static class MapTypes
     private const MapFlags Access = MapFlags.Rdonly | MapFlags.Wronly | MapFlags.RdonlyProg | MapFlags.WronlyProg;
     private const MapFlags UserAccess = MapFlags.Rdonly | MapFlags.Wronly;
     private const MapFlags HashFlags = MapFlags.NoPrealloc | MapFlags.NumaNode | MapFlags.ZeroSeed | Access;
+
+    private const MapBatch AllBatch = MapBatch.Lookup | MapBatch.LookupAndDelete | MapBatch.Update | MapBatch.Delete;
 
     private static readonly int[] s_lookupOnly = [1];
     private static readonly int[] s_generic = [1, 2, 3];
@@ -83,19 +91,19 @@ public static class MapTypes
 
     private static MapTypeInfo[] Build() =>
     [
-        new() { Type = MapType.Hash, Name = "hash", Helpers = s_iterable, Flags = HashFlags, SpecialFields = s_hashFields,
+        new() { Type = MapType.Hash, Name = "hash", Batch = AllBatch, Helpers = s_iterable, Flags = HashFlags, SpecialFields = s_hashFields,
             Check = MapChecks.Hash, Create = (s, c) => new HashMap(s, c) },
-        new() { Type = MapType.Array, Name = "array", Helpers = s_iterable, SpecialFields = s_hashFields,
+        new() { Type = MapType.Array, Name = "array", Batch = MapBatch.Lookup | MapBatch.Update, Helpers = s_iterable, SpecialFields = s_hashFields,
             Flags = MapFlags.NumaNode | MapFlags.Mmapable | MapFlags.InnerMap | Access,
             Check = MapChecks.Array, Create = (s, c) => new ArrayMap(s, c) },
-        new() { Type = MapType.PercpuHash, Name = "percpu_hash", IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
+        new() { Type = MapType.PercpuHash, Name = "percpu_hash", Batch = AllBatch, IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
             Flags = HashFlags & ~MapFlags.NumaNode, Check = MapChecks.Hash, Create = (s, c) => new HashMap(s, c) },
-        new() { Type = MapType.LruHash, Name = "lru_hash", Helpers = s_iterable, SpecialFields = s_hashFields,
+        new() { Type = MapType.LruHash, Name = "lru_hash", Batch = AllBatch, Helpers = s_iterable, SpecialFields = s_hashFields,
             Flags = (HashFlags & ~MapFlags.NoPrealloc) | MapFlags.NoCommonLru, Check = MapChecks.Hash, Create = (s, c) => new HashMap(s, c) },
-        new() { Type = MapType.LruPercpuHash, Name = "lru_percpu_hash", IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
+        new() { Type = MapType.LruPercpuHash, Name = "lru_percpu_hash", Batch = AllBatch, IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
             Flags = (HashFlags & ~(MapFlags.NoPrealloc | MapFlags.NumaNode)) | MapFlags.NoCommonLru, Check = MapChecks.Hash,
             Create = (s, c) => new HashMap(s, c) },
-        new() { Type = MapType.PercpuArray, Name = "percpu_array", IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
+        new() { Type = MapType.PercpuArray, Name = "percpu_array", Batch = MapBatch.Lookup | MapBatch.Update, IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
             Flags = Access, Check = MapChecks.Array, Create = (s, c) => new ArrayMap(s, c) },
         new() { Type = MapType.ProgArray, Name = "prog_array", References = MapReferenceKind.Program, Helpers = [12],
             Flags = MapFlags.NumaNode | UserAccess, Check = MapChecks.ReferenceArray, Create = (s, c) => new ReferenceArray(s, c) },
@@ -106,11 +114,11 @@ public static class MapTypes
             Check = MapChecks.StackTrace, Create = (s, c) => new StackTraceMap(s, c) },
         new() { Type = MapType.CgroupArray, Name = "cgroup_array", References = MapReferenceKind.Cgroup, Helpers = [33, 37],
             Flags = MapFlags.NumaNode | UserAccess, Check = MapChecks.ReferenceArray, Create = (s, c) => new ReferenceArray(s, c) },
-        new() { Type = MapType.LpmTrie, Name = "lpm_trie", Helpers = s_generic, SpecialFields = s_hashFields,
+        new() { Type = MapType.LpmTrie, Name = "lpm_trie", Batch = MapBatch.Lookup | MapBatch.Update | MapBatch.Delete, Helpers = s_generic, SpecialFields = s_hashFields,
             Flags = MapFlags.NoPrealloc | MapFlags.NumaNode | Access, Check = MapChecks.LpmTrie, Create = (s, c) => new LpmTrieMap(s, c) },
-        new() { Type = MapType.ArrayOfMaps, Name = "array_of_maps", References = MapReferenceKind.Map, Helpers = s_lookupOnly,
+        new() { Type = MapType.ArrayOfMaps, Name = "array_of_maps", Batch = MapBatch.Lookup | MapBatch.Update, References = MapReferenceKind.Map, Helpers = s_lookupOnly,
             Flags = MapFlags.NumaNode | UserAccess, Check = MapChecks.OfMaps, Create = (s, c) => new ReferenceArray(s, c) },
-        new() { Type = MapType.HashOfMaps, Name = "hash_of_maps", References = MapReferenceKind.Map, Helpers = s_lookupOnly,
+        new() { Type = MapType.HashOfMaps, Name = "hash_of_maps", Batch = AllBatch, References = MapReferenceKind.Map, Helpers = s_lookupOnly,
             Flags = HashFlags, Check = MapChecks.OfMaps, Create = (s, c) => new HashOfMaps(s, c) },
         new() { Type = MapType.Devmap, Name = "devmap", Helpers = [1, 51], Flags = MapFlags.NumaNode | UserAccess,
             Check = MapChecks.Device, Create = (s, c) => new DeviceMap(s, c) },

@@ -118,7 +118,7 @@ public sealed class PrometheusServer : IDisposable
             byte[] bytes = Encoding.UTF8.GetBytes(body);
             string head = $"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {bytes.Length}\r\nConnection: close\r\n\r\n";
             await stream.WriteAsync(Encoding.ASCII.GetBytes(head), limit.Token).ConfigureAwait(false);
-            if (words[0] == "GET") await stream.WriteAsync(bytes, limit.Token).ConfigureAwait(false);
+            if (words[0] != "HEAD") await stream.WriteAsync(bytes, limit.Token).ConfigureAwait(false);
             connection.Client.Shutdown(SocketShutdown.Send);
         }
         catch (Exception e) when (e is IOException or SocketException or OperationCanceledException or ObjectDisposedException)

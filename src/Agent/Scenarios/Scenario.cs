@@ -50,10 +50,23 @@ public enum ProgramSourceKind
     Bytes,
 }
 
-/// <summary>A total that the map must have in common with the ledger.</summary>
-/// <param name="Map">The map.</param>
-/// <param name="Slot">A key's number for one slot of an array; null: the sum over all elements.</param>
-/// <param name="Except">A key's number that the sum leaves out (the slot that holds a histogram's sum); null for none.</param>
-/// <param name="Quantity">The ledger's quantity.</param>
+/// <summary>A metric that must agree with the ledger, the simulation's own count of what happened.</summary>
+/// <param name="Metric">The metric, without prefix.</param>
+/// <param name="Measure">The ledger's measure.</param>
+/// <param name="Value">What a counter counts: count, sum or errors.</param>
+/// <param name="Unit">By what the ledger's values (nanoseconds, bytes) are divided, rounding down, before the program counts them.</param>
 /// <param name="Line">Line in the scenario.</param>
-public sealed record Expectation(string Map, uint? Slot, uint? Except, string Quantity, long Line);
+public sealed record Expectation(string Metric, string Measure, ExpectedValue Value, ulong Unit, long Line);
+
+/// <summary>What of a ledger's entry a counter counts.</summary>
+public enum ExpectedValue
+{
+    /// <summary>Events.</summary>
+    Count,
+
+    /// <summary>The sum of their values.</summary>
+    Sum,
+
+    /// <summary>Events that ended in an error.</summary>
+    Errors,
+}

@@ -50,6 +50,8 @@ public static class ScenarioReader
         YamlMap top = YamlMap.Parse(file, text);
         string name = Path.GetFileNameWithoutExtension(file);
         top.Text("name");
+        ExporterConfig agent = ReadAgent(top, name, open);
+        string[] metrics = [.. agent.Counters.Select(c => c.Name), .. agent.Histograms.Select(h => h.Name)];
         Scenario scenario = new()
         {
             Name = name,
@@ -68,8 +70,8 @@ public static class ScenarioReader
                 },
             },
             Programs = [.. top.Maps("programs").Select(p => ReadProgram(p, open))],
-            Agent = ReadAgent(top, name, open),
-            Expectations = [.. top.Maps("expect").Select(ReadExpectation)],
+            Agent = agent,
+            Expectations = [.. top.Maps("expect").Select(e => ReadExpectation(e, metrics))],
         };
         top.RejectUnknownKeys();
         return scenario;
@@ -176,10 +178,13 @@ public static class ScenarioReader
         return disk;
     }
 
-    private static Expectation ReadExpectation(YamlMap map)
+    private static Expectation ReadExpectation(YamlMap map, IReadOnlyCollection<string> metrics)
     {
-        Expectation expectation = new(map.RequiredText("map"), (uint?)map.Integer("slot", 0, uint.MaxValue),
-            (uint?)map.Integer("except", 0, uint.MaxValue), map.RequiredText("equals"), map.LineOf("equals"));
+        string metric = map.RequiredText("metric");
+        if (!metrics.Contains(metric)) throw map.Error("metric", $"'{metric}' is no metric of this scenario's agent");
+        Expectation expectation = new(metric, map.RequiredText("measure"),
+            map.Word("value", "count", "sum", "errors") switch { "sum" => ExpectedValue.Sum, "errors" => ExpectedValue.Errors, _ => ExpectedValue.Count },
+            (ulong)(map.Integer("unit", 1, 1_000_000_000) ?? 1), map.LineOf("metric"));
         map.RejectUnknownKeys();
         return expectation;
     }

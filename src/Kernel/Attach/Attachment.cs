@@ -41,6 +41,9 @@ public sealed class Attachment
     /// <summary>Set for the two halves of a session program, which runs at both ends of a function.</summary>
     public bool IsSession { get; init; }
 
+    /// <summary>Tasks whose entry half said that the return half shall not run.</summary>
+    internal HashSet<int> SessionDeclined { get; } = [];
+
     internal ulong PassedBefore { get; set; }
 
     internal ulong? PassedAfter { get; set; }

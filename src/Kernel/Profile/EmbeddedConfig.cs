@@ -1,12 +1,11 @@
 using System.Collections.Frozen;
-using System.IO.Compression;
 
 namespace BpfSim.Kernel.Profile;
 
 /// <summary>The build options of the embedded kernel profile (the lines of its .config that are set).</summary>
 internal static class EmbeddedConfig
 {
-    private const string ResourceName = "linux-6.18.config.br";
+    private const string ResourceName = "linux-6.18.config";
     private static readonly Lazy<FrozenDictionary<string, string>> s_options = new(Read);
 
     public static IReadOnlyDictionary<string, string> Options => s_options.Value;
@@ -16,7 +15,7 @@ internal static class EmbeddedConfig
         var options = new Dictionary<string, string>();
         using Stream? stream = typeof(EmbeddedConfig).Assembly.GetManifestResourceStream(ResourceName);
         if (stream == null) return options.ToFrozenDictionary();
-        using var reader = new StreamReader(new BrotliStream(stream, CompressionMode.Decompress));
+        using var reader = new StreamReader(stream);
         while (reader.ReadLine() is { } line)
         {
             int equals = line.IndexOf('=');

@@ -28,6 +28,12 @@ public static class ObjectFile
         }
     }
 
+    /// <summary>The type information of an ELF file, which need not be a BPF object otherwise.</summary>
+    /// <exception cref="ObjectException">The file is no BPF object or has no .BTF section.</exception>
+    /// <exception cref="Btf.BtfException">The section is invalid.</exception>
+    public static Btf.BtfData ReadBtf(ReadOnlyMemory<byte> bytes) =>
+        Btf.BtfData.Parse((ElfFile.Parse(bytes).Find(".BTF") ?? throw new ObjectException("no .BTF section")).Data.Span);
+
     /// <summary>An object's name as libbpf derives it from a path: the file name up to its first dot, at most 15 characters.</summary>
     public static string NameOf(string path)
     {

@@ -31,6 +31,9 @@ public sealed record ProgramTypeInfo
     /// </summary>
     public Func<ProgramAttributes, int, bool> AllowsHelperAtTarget { get; init; } = (_, _) => true;
 
+    /// <summary>Flags of the kernel function with a name, null where programs of the type may not call it.</summary>
+    public Func<ProgramAttributes, string, KfuncFlags?> FindKfunc { get; init; } = (_, _) => null;
+
     /// <summary>
     /// The row of a helper as programs with these attributes see it: some types give a helper other argument
     /// types (a context instead of a socket, say) or no licence rule. Returns the general row where nothing differs.

@@ -1,5 +1,9 @@
+using System.Globalization;
+using System.Text;
 using BpfSim.Maps;
 using BpfSim.Vm.Isa;
+using BpfSim.Vm.Programs;
+using BpfSim.Vm.Verifier.Exploration;
 using BpfSim.Vm.Verifier.Logging;
 using BpfSim.Vm.Verifier.State;
 
@@ -21,5 +25,189 @@ internal sealed partial class ProgramVerifier
         AllowUninitStack = AllowPtrLeaks = BypassSpec = BpfCapable = privileged;
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
         TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
+    }
+
+    /// <summary>Frames for reuse.</summary>
+    internal FramePool Frames => _frames;
+
+    /// <summary>The line of the log that says why, if it is not simply the last.</summary>
+    internal string? Decisive => _decisive;
+
+    /// <summary>Instructions walked over all paths.</summary>
+    internal int InsnsProcessed => _insnsProcessed;
+
+    /// <summary>Counts of checkpoints.</summary>
+    internal ExploredStates Explored => _explored;
+
+    /// <summary>The checks in the kernel's order; throws <see cref="VerifierReject"/>.</summary>
+    internal void Run()
+    {
+        if (Insns.Length == 0 || Insns.Length > InsnLimit) Reject(Errno.E2BIG);
+        FindSubprogs();
+        CheckSubprogs();
+        CheckBtfInfo();
+        CheckEncodings();
+        CheckCfg();
+        ComputePostorder();
+        _compare = new StateCompare(Aux, AllowUninitStack, exploreAluLimits: false);
+        _explored = new ExploredStates(Insns.Length);
+        _stackLiveness = new StackLiveness(Insns, ContainingSubprog, Subprogs, i => Aux[i].CallsCallback);
+        CheckAttachTarget();
+        ComputeLoops();
+        ComputeLiveRegisters();
+        _functionLogStart = 0;
+        CheckFunction(0);
+        CheckGlobalFunctions();
+        CheckStackDepth();
+    }
+
+    private void CheckEncodings()
+    {
+        for (int i = 0; i < Insns.Length; i++)
+        {
+            ref readonly Insn insn = ref Insns[i];
+            if (InsnChecks.Encoding(Insns, i) is { } message) Reject(Errno.EINVAL, message);
+            if (!insn.IsLdImm64) continue;
+            if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx or (int)PseudoSource.MapValue or (int)PseudoSource.MapIdxValue)
+                CheckMapReference(i);
+            else if (insn.Src == (int)PseudoSource.BtfId) ResolveBtfVariable(i);
+            i++;
+        }
+    }
+
+    private void CheckMapReference(int i)
+    {
+        ref readonly Insn insn = ref Insns[i];
+        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        MapSpec map = Maps[insn.Imm];
+        CheckMapCompatible(map);
+        if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx) return;
+        uint off = (uint)Insns[i + 1].Imm;
+        if (map.Type is not (MapType.Array or MapType.Arena or MapType.InsnArray))
+            Reject(Errno.EINVAL, "no direct value access support for this map type");
+        if (off >= MaxVarOff) Reject(Errno.EINVAL, $"direct value offset of {off} is not allowed");
+        if (map.Type != MapType.Array) return;
+        if (map.MaxEntries != 1)
+            Reject(Errno.ENOTSUPP, $"invalid access to map value pointer, value_size={map.ValueSize} off={off}");
+        if (off >= map.ValueSize) Reject(Errno.EINVAL, $"invalid access to map value pointer, value_size={map.ValueSize} off={off}");
+    }
+
+    /// <summary>Which maps this program may use at all.</summary>
+    private void CheckMapCompatible(MapSpec map)
+    {
+        ProgramType type = Input.Attributes.Type;
+        bool Has(params ReadOnlySpan<SpecialFieldKind> kinds)
+        {
+            foreach (SpecialField field in map.SpecialFields)
+            {
+                if (kinds.Contains(field.Kind)) return true;
+            }
+
+            return false;
+        }
+
+        bool tracing = type is ProgramType.Kprobe or ProgramType.Tracepoint or ProgramType.PerfEvent
+            or ProgramType.RawTracepoint or ProgramType.RawTracepointWritable;
+        if (tracing && Has(SpecialFieldKind.ListHead, SpecialFieldKind.RbRoot))
+            Reject(Errno.EINVAL, "tracing progs cannot use bpf_{list_head,rb_root} yet");
+        if (Has(SpecialFieldKind.SpinLock, SpecialFieldKind.ResSpinLock))
+        {
+            if (type == ProgramType.SocketFilter) Reject(Errno.EINVAL, "socket filter progs cannot use bpf_spin_lock yet");
+            if (tracing) Reject(Errno.EINVAL, "tracing progs cannot use bpf_spin_lock yet");
+        }
+
+        if (tracing && Has(SpecialFieldKind.Timer)) Reject(Errno.EINVAL, "tracing progs cannot use bpf_timer yet");
+        if (tracing && Has(SpecialFieldKind.Workqueue)) Reject(Errno.EINVAL, "tracing progs cannot use bpf_wq yet");
+        if (!Input.Attributes.Sleepable) return;
+        if (map.Type is not (MapType.Hash or MapType.LruHash or MapType.Array or MapType.PercpuHash or MapType.PercpuArray
+            or MapType.LruPercpuHash or MapType.ArrayOfMaps or MapType.HashOfMaps or MapType.Ringbuf or MapType.UserRingbuf
+            or MapType.InodeStorage or MapType.SkStorage or MapType.TaskStorage or MapType.CgrpStorage or MapType.Queue
+            or MapType.Stack or MapType.Arena or MapType.InsnArray))
+            Reject(Errno.EINVAL, "Sleepable programs can only use array, hash, ringbuf and local storage maps");
+    }
+
+    /// <summary>Global functions that were called, and those they call, are walked by their types alone.</summary>
+    private void CheckGlobalFunctions()
+    {
+        if (Input.FuncInfos.Count == 0) return;
+        bool again = true;
+        while (again)
+        {
+            again = false;
+            for (int i = 1; i < Subprogs.Count; i++)
+            {
+                Subprogram subprog = Subprogs[i];
+                if (!subprog.IsGlobal || subprog.Verified || !(subprog.Called || subprog.IsExceptionCallback)) continue;
+                _functionLogStart = Log.Position;
+                CheckFunction(i);
+                Verbose($"Func#{i} ('{subprog.Name}') is safe for any args that match its prototype\n");
+                subprog.Verified = true;
+                again = true;
+            }
+        }
+    }
+
+    /// <summary>The value that the program returns, against its type's range.</summary>
+    private void CheckReturnCode(int regno, string name)
+    {
+        ref RegisterState reg = ref Regs[regno];
+        FuncFrame frame = State.Current;
+        bool subprog = frame.SubprogNo != 0 && !frame.InExceptionCallback;
+        if (subprog && !frame.InAsyncCallback && frame.FrameNo == 0 && Subprogs[frame.SubprogNo].IsGlobal
+            && ReturnsVoid(Subprogs[frame.SubprogNo])) return;
+
+        CheckRegArg(regno, RegUse.Source);
+        if (IsPointerValue(regno)) Reject(Errno.EACCES, $"R{regno} leaks addr as return value");
+        if (frame.InAsyncCallback)
+        {
+            CheckReturnRange(ref reg, name, "async callback", (0, 0), exitMessage: "At async callback the register");
+            return;
+        }
+
+        if (subprog)
+        {
+            if (reg.Type != RegType.Scalar)
+            {
+                Reject(Errno.EINVAL, $"At subprogram exit the register {name} is not a scalar value ({RegTypeName(reg.Type)})");
+            }
+
+            return;
+        }
+
+        if (Input.ProgramType.ReturnRange(Input.Attributes) is { } range)
+            CheckReturnRange(ref reg, name, "program exit", range, "At program exit the register");
+    }
+
+    private void CheckReturnRange(ref RegisterState reg, string name, string where, (long Min, long Max) range, string exitMessage)
+    {
+        if (reg.Type != RegType.Scalar)
+            Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
+        MarkChainPrecision(0);
+        bool ret32 = Input.Attributes.Type != ProgramType.Lsm && where == "program exit";
+        (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
+        if (min >= range.Min && max <= range.Max) return;
+        LogBadRange(reg, range, where == "program exit" ? "program exit" : "async callback", name);
+        Reject(Errno.EINVAL);
+    }
+
+    private void LogBadRange(in RegisterState reg, (long Min, long Max) range, string context, string name)
+    {
+        var text = new StringBuilder($"At {context} the register {name} has");
+        bool unknown = true;
+        if (reg.SMin > long.MinValue)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" smin={reg.SMin}");
+            unknown = false;
+        }
+
+        if (reg.SMax < long.MaxValue)
+        {
+            text.Append(CultureInfo.InvariantCulture, $" smax={reg.SMax}");
+            unknown = false;
+        }
+
+        if (unknown) text.Append(" unknown scalar value");
+        text.Append(CultureInfo.InvariantCulture, $" should have been in [{range.Min}, {range.Max}]\n");
+        Verbose(text.ToString());
     }
 }

@@ -1,8 +1,75 @@
+using System.Diagnostics;
+using System.Globalization;
+using BpfSim.Maps;
+using BpfSim.Vm.Verifier.Logging;
+
 namespace BpfSim.Vm.Verifier;
 
 /// <summary>The verifier: Linux 6.18's verdict on a program, its log, and the rewritten program.</summary>
 public static class EbpfVerifier
 {
     /// <summary>Judges a program; never throws for a bad one.</summary>
-    public static VerifierResult Verify(VerifierInput input) => throw new NotImplementedException(input.Name);
+    public static VerifierResult Verify(VerifierInput input)
+    {
+        long started = Stopwatch.GetTimestamp();
+        // At level 1 an accepted program leaves no trace in the log, so it is only written for a rejected one.
+        bool detailed = (input.LogLevel & 2) != 0;
+        var log = new VerifierLog(detailed ? input.LogLevel : input.LogLevel & 4);
+        var verifier = new ProgramVerifier(input, log);
+        Errno errno = Judge(verifier);
+        if (errno != Errno.None && !detailed)
+        {
+            log = new VerifierLog(input.LogLevel | 1);
+            verifier = new ProgramVerifier(input, log);
+            errno = Judge(verifier);
+        }
+
+        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.ToString(), errno);
+        if (log.Statistics)
+        {
+            log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
+            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.StackDepth))}\n");
+        }
+
+        if (input.LogLevel != 0)
+        {
+            log.Append(string.Create(CultureInfo.InvariantCulture,
+                $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
+        }
+
+        return new VerifierResult
+        {
+            Errno = errno,
+            Message = message,
+            Log = input.LogLevel == 0 ? "" : log.ToString(),
+            Xlated = errno == Errno.None ? verifier.Insns : [],
+            OriginalSlots = errno == Errno.None ? [.. Enumerable.Range(0, verifier.Insns.Length)] : [],
+            FunctionStarts = [.. verifier.Subprogs.Select(s => s.Start)],
+            InsnsProcessed = verifier.InsnsProcessed,
+            TotalStates = verifier.Explored.Total,
+            PeakStates = verifier.Explored.Peak,
+            MaxStatesPerInsn = verifier.Explored.MaxPerInsn,
+            StackDepth = verifier.Subprogs.Count > 0 ? verifier.Subprogs[0].StackDepth : 0,
+        };
+    }
+
+    private static Errno Judge(ProgramVerifier verifier)
+    {
+        try
+        {
+            verifier.Run();
+            return Errno.None;
+        }
+        catch (VerifierReject reject)
+        {
+            return reject.Errno;
+        }
+    }
+
+    private static string LastLine(string log, Errno errno)
+    {
+        string trimmed = log.TrimEnd('\n');
+        string line = trimmed[(trimmed.LastIndexOf('\n') + 1)..];
+        return line.Length > 0 ? line : errno.ToString();
+    }
 }

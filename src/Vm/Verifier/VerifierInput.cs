@@ -36,6 +36,9 @@ public sealed record VerifierInput
     /// <summary>Source lines.</summary>
     public IReadOnlyList<LineInfo> LineInfos { get; init; } = [];
 
+    /// <summary>CPUs of the machine, which bound bpf_get_smp_processor_id; null if unknown.</summary>
+    public uint? CpuCount { get; init; }
+
     /// <summary>BPF_LOG_* bits: 1, 2 and 4.</summary>
     public uint LogLevel { get; init; } = 1;
 }

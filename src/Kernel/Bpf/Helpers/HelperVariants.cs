@@ -32,7 +32,7 @@ internal static class HelperVariants
         bool typed = program.Type is Tracing or Lsm or StructOps or Syscall;
         HelperPrototype? variant = general.Id switch
         {
-            17 when program.Type is SchedCls or SchedAct or LwtOut or LwtXmit => s_classOfSkb,
+            17 when program.Type is SchedCls or SchedAct or LwtIn or LwtOut or LwtXmit or LwtSeg6local => s_classOfSkb,
             27 when program.Type is PerfEvent => s_stackIdAnyLicence,
             46 when typed || program.Type is SkReuseport => s_cookieOfSock,
             49 when typed => s_setOptOfSock,

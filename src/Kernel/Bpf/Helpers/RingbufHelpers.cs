@@ -19,9 +19,9 @@ internal static class RingbufHelpers
         Row(199, "ringbuf_submit_dynptr", Nothing, [Dynptr | ArgType.DynptrRingbuf | ArgType.ObjRelease, Any]),
         Row(200, "ringbuf_discard_dynptr", Nothing, [Dynptr | ArgType.DynptrRingbuf | ArgType.ObjRelease, Any]),
         Row(201, "dynptr_read", Int, [Out, Size0, Dynptr | ArgType.Rdonly, Any, Any]),
-        Row(202, "dynptr_write", Int, [Dynptr, Any, In, Size0, Any]),
+        Row(202, "dynptr_write", Int, [Dynptr | ArgType.Rdonly, Any, In, Size0, Any]),
         Row(203, "dynptr_data", ReturnType.PtrToMem | ReturnType.Alloc | ReturnType.MaybeNull,
-            [Dynptr, Any, ArgType.ConstAllocSizeOrZero]),
+            [Dynptr | ArgType.Rdonly, Any, ArgType.ConstAllocSizeOrZero]),
         Row(209, "user_ringbuf_drain", Int, [Map, Func, StackOrNull, Any]),
     ];
 }

@@ -43,6 +43,7 @@ public static class ProgramTypeTable
             CheckContext = context ?? (query => ContextRules.Check(name, query)),
             AllowsHelper = (program, id) => HelperAvailability.Allows(name, program, id),
             AllowsHelperAtTarget = HelperAvailability.AllowedAtTarget,
+            FindKfunc = (program, kfunc) => KfuncTable.Find(name, program, kfunc),
             HelperVariant = HelperVariants.Select,
             ReturnRange = returns ?? (_ => null),
         };

@@ -45,6 +45,9 @@ internal sealed class BpfEnvironment
     /// <summary>Nanoseconds since the simulated boot.</summary>
     public required Func<ulong> Now { get; init; }
 
+    /// <summary>What CPUs share, for test runs.</summary>
+    public required KernelState Kernel { get; init; }
+
     /// <summary>False for a loader without CAP_BPF and CAP_PERFMON.</summary>
     public bool Privileged { get; init; } = true;
 }

@@ -16,8 +16,8 @@ public sealed class BpfLink : KernelObject
         program.Get();
         Attachments = attachments;
         foreach (Attachment attachment in attachments) attachment.Link = this;
-        hooks.Attach(attachments);
         IsAttached = true;
+        hooks.Attach(attachments);
     }
 
     /// <summary>The kind of link.</summary>

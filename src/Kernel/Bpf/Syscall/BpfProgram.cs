@@ -13,6 +13,7 @@ public sealed class BpfProgram : KernelObject
     private readonly List<MapObject> _boundMaps = [];
     private readonly BtfObject? _btf;
     private readonly Lock _lock = new();
+    private ulong _runCount, _runTime, _recursionMisses;
 
     internal BpfProgram(ProgLoadAttr attr, ProgramAttributes attributes, ProgramTypeInfo typeInfo, LoadedProgram loaded,
         VerifierResult verdict, IReadOnlyList<MapObject> maps, BtfObject? btf, ulong loadTime)
@@ -75,13 +76,21 @@ public sealed class BpfProgram : KernelObject
     }
 
     /// <summary>Runs, counted while statistics are on (run_cnt).</summary>
-    public ulong RunCount { get; internal set; }
+    public ulong RunCount => Volatile.Read(ref _runCount);
 
     /// <summary>Wall nanoseconds of those runs (run_time_ns).</summary>
-    public ulong RunTimeNs { get; internal set; }
+    public ulong RunTimeNs => Volatile.Read(ref _runTime);
 
     /// <summary>Events that the program missed because it was already running on that CPU (recursion_misses).</summary>
-    public ulong RecursionMisses { get; internal set; }
+    public ulong RecursionMisses => Volatile.Read(ref _recursionMisses);
+
+    internal void CountRun(ulong runs, ulong ns)
+    {
+        Interlocked.Add(ref _runCount, runs);
+        Interlocked.Add(ref _runTime, ns);
+    }
+
+    internal void CountRecursionMiss() => Interlocked.Increment(ref _recursionMisses);
 
     /// <summary>Bytes of the rewritten instructions.</summary>
     public uint XlatedBytes => (uint)Verdict.Xlated.Length * 8;

@@ -1,99 +1,72 @@
 using BpfSim.Maps;
+using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
-using BpfSim.Vm.Verifier.State;
 
 namespace BpfSim.Vm.Verifier;
 
-// The points where exploration and memory access hand over to the call checks.
+// What exploration and the control-flow checks ask about calls before any is walked.
 internal sealed partial class ProgramVerifier
 {
-    /// <summary>Checks a helper call and sets r0; r1 to r5 are lost.</summary>
-    private void CheckHelperCall(in Insn insn, int insnIdx) =>
-        Reject(Errno.EINVAL, $"invalid func unknown#{insn.Imm}");
-
-    /// <summary>Checks a kfunc call and sets r0; r1 to r5 are lost.</summary>
-    private void CheckKfuncCall(in Insn insn, int insnIdx) =>
-        Reject(Errno.EINVAL, "calling kernel function is not allowed");
-
-    /// <summary>
-    /// Checks a local call. A global function is judged by its arguments alone, and the walk goes on behind the
-    /// call; into a static one the walk enters with a new frame. Returns the next instruction.
-    /// </summary>
-    private int CheckLocalCall(in Insn insn, int insnIdx)
+    /// <summary>Whether a call may be made while a lock is held; rejects it if not.</summary>
+    private void CheckCallWhileLocked(in Insn insn)
     {
-        Reject(Errno.EINVAL, "function calls are not supported");
-        return insnIdx + 1;
+        if (State.ActiveLocks == 0) return;
+        bool allowed = insn.IsHelperCall ? insn.Imm == HelperId.SpinUnlock
+            : insn.IsKfuncCall ? insn.Off == 0 && IsAllowedUnderLock(KfuncOf(insn).Name) : true;
+        if (!allowed) Reject(Errno.EINVAL, "function calls are not allowed while holding a lock");
     }
 
-    /// <summary>Leaves the running frame (exit in a static function or a callback); returns the next instruction.</summary>
-    private int PrepareFuncExit(int insnIdx)
-    {
-        Reject(Errno.EINVAL, "function calls are not supported");
-        return insnIdx + 1;
-    }
-
-    /// <summary>Rejects leaving with references, locks, RCU sections or saved IRQ flags still held.</summary>
-    /// <param name="exceptionExit">Leaving by bpf_throw.</param>
-    /// <param name="checkLock">Whether held locks and sections matter here.</param>
-    /// <param name="prefix">What is done, as the messages name it: <c>BPF_EXIT instruction in main prog</c>.</param>
-    private void CheckResourceLeak(bool exceptionExit, bool checkLock, string prefix)
-    {
-        if (State.RefCount != 0) Reject(Errno.EINVAL, $"{prefix} {exceptionExit} {checkLock}");
-    }
-
-    /// <summary>Rejects a register as the target of a release that the program does not own, and so on: before main is walked, sets up r1 to r5 of a global function or exception callback by BTF.</summary>
-    private void SetUpGlobalArguments(Subprogram subprog, int subprogNo) =>
-        Reject(Errno.EINVAL, $"function {subprog.Name}#{subprogNo} has no BTF");
-
-    /// <summary>Load or store through a BTF pointer; the loaded register is set.</summary>
-    private void CheckBtfAccess(int regno, int off, int size, AccessType type, int valueRegno) =>
-        Reject(Errno.EACCES, $"R{regno} invalid mem access '{size} {off} {type} {valueRegno}'");
-
-    /// <summary>Load through a map pointer: fields of struct bpf_map by the kernel's BTF.</summary>
-    private void CheckMapPtrAccess(int regno, int off, int size, AccessType type, int valueRegno) =>
-        Reject(Errno.EACCES, $"R{regno} invalid mem access '{size} {off} {type} {valueRegno}'");
-
-    /// <summary>Load or store of a kptr or uptr field in a map value; the loaded register is set.</summary>
-    private void CheckMapKptrAccess(int regno, int valueRegno, int insnIdx, SpecialField field) =>
-        Reject(Errno.EACCES, $"R{regno} {valueRegno} {insnIdx} {field.Offset}");
-
-    /// <summary>A store overwrites a stack slot that belongs to a dynptr: forget it, or reject if it is referenced.</summary>
-    private void DestroyIfDynptrSlot(FuncFrame frame, int spi)
-    {
-        if (frame.Stack[spi].Types[0] == SlotType.Dynptr) Reject(Errno.EINVAL, "cannot overwrite referenced dynptr");
-    }
+    private static bool IsAllowedUnderLock(string kfunc) => kfunc is "bpf_list_push_front_impl" or "bpf_list_push_back_impl"
+        or "bpf_list_pop_front" or "bpf_list_pop_back" or "bpf_list_front" or "bpf_list_back" or "bpf_rbtree_add_impl"
+        or "bpf_rbtree_remove" or "bpf_rbtree_first" or "bpf_rbtree_root" or "bpf_rbtree_left" or "bpf_rbtree_right"
+        or "bpf_refcount_acquire_impl" or "bpf_iter_num_new" or "bpf_iter_num_next" or "bpf_iter_num_destroy"
+        or "bpf_res_spin_lock" or "bpf_res_spin_unlock" or "bpf_res_spin_lock_irqsave" or "bpf_res_spin_unlock_irqrestore";
 
     /// <summary>Whether the call runs a callback before it returns (bpf_loop, bpf_for_each_map_elem, rbtree less, …).</summary>
-    private static bool IsSyncCallbackCall(in Insn insn) => false;
+    private bool IsSyncCallbackCall(in Insn insn) =>
+        insn.IsHelperCall ? HelperId.CallsCallback(insn.Imm) : insn.IsKfuncCall && KfuncOf(insn).Name == "bpf_rbtree_add_impl";
 
     /// <summary>Whether the call hands over a callback that runs later (bpf_timer_set_callback, …).</summary>
-    private static bool IsAsyncCallbackCall(in Insn insn) => false;
+    private bool IsAsyncCallbackCall(in Insn insn) => insn.IsHelperCall
+        ? insn.Imm == HelperId.TimerSetCallback
+        : insn.IsKfuncCall && KfuncOf(insn).Name is "bpf_wq_set_callback_impl" or "bpf_task_work_schedule_signal_impl"
+            or "bpf_task_work_schedule_resume_impl";
 
     /// <summary>Whether the call is the next function of an open-coded iterator.</summary>
-    private static bool IsIterNextCall(in Insn insn) => false;
+    private bool IsIterNextCall(in Insn insn) =>
+        insn.IsKfuncCall && KfuncOf(insn).Flags is { } flags && (flags & KfuncFlags.IterNext) != 0;
 
     /// <summary>Whether the call never returns (bpf_throw).</summary>
-    private static bool IsThrowCall(in Insn insn) => false;
+    private bool IsThrowCall(in Insn insn) => insn.IsKfuncCall && KfuncOf(insn).Name == "bpf_throw";
 
     /// <summary>Whether the call may move packet data.</summary>
-    private bool ChangesPacketData(in Insn insn) =>
-        insn.IsHelperCall && Input.Helpers.Find(insn.Imm) is { ChangesPacketData: true };
+    private bool ChangesPacketData(in Insn insn) => insn.IsHelperCall
+        ? Input.Helpers.Find(insn.Imm) is { ChangesPacketData: true }
+        : insn.IsKfuncCall && KfuncOf(insn).Name == "bpf_xdp_pull_data";
 
     /// <summary>Whether the call may sleep.</summary>
-    private bool MightSleep(in Insn insn) => insn.IsHelperCall && Input.Helpers.Find(insn.Imm) is { MightSleep: true };
+    private bool MightSleep(in Insn insn) => insn.IsHelperCall
+        ? Input.Helpers.Find(insn.Imm) is { MightSleep: true }
+        : insn.IsKfuncCall && KfuncOf(insn).Flags is { } flags && (flags & KfuncFlags.Sleepable) != 0;
 
     /// <summary>Argument registers that a call reads (bits 1 to 5), and whether it is a bpf_fastcall that clobbers only those and r0.</summary>
     private (int Args, bool Fastcall) CallRegisters(in Insn insn)
     {
-        if (insn.IsHelperCall && Input.Helpers.Find(insn.Imm) is { } helper)
-            return (((1 << helper.Args.Length) - 1) << 1, helper.AllowFastcall);
+        if (insn.IsHelperCall && FindHelper(insn.Imm) is { } helper) return (ArgumentMask(helper.Args.Length), helper.AllowFastcall);
+        if (insn.IsKfuncCall && KernelBtf.Find((uint)insn.Imm) is { Kind: Btf.BtfKind.Func } func)
+            return (ArgumentMask(func.Target.Params.Count), KfuncOf(insn).Flags is { } flags && (flags & KfuncFlags.Fastcall) != 0);
         return (0b111110, false);
     }
+
+    private static int ArgumentMask(int count) => ((1 << Math.Min(count, 5)) - 1) << 1;
 
     /// <summary>Whether reads of a global read-only map's value are constants, and that constant.</summary>
     private static bool TryReadConstMapValue(MapSpec map, int off, int size, out ulong value)
     {
         value = 0;
-        return map.FreezeAfterLoad && off < 0 && size < 0;
+        if (!IsReadOnlyMap(map) || map.Type != MapType.Array || map.MaxEntries != 1 || off < 0 || off + size > map.ValueSize) return false;
+        byte[] content = map.InitialValues.TryGetValue(0, out byte[]? initial) ? initial : [];
+        for (int i = size - 1; i >= 0; i--) value = (value << 8) | (off + i < content.Length ? content[off + i] : 0u);
+        return true;
     }
 }

@@ -12,9 +12,9 @@ internal enum HistoryFlags : uint
     SlotMask = 0x3f << 3,
     /// <summary>The instruction spilled to, or filled from, the stack.</summary>
     StackAccess = 1 << 9,
-    /// <summary>Not an address but a value: dst (src) was known to be a scalar.</summary>
-    DstRegScalar = 1 << 10,
-    SrcRegScalar = 1 << 11,
+    /// <summary>A comparison whose operand was a stack pointer, which is never precise.</summary>
+    DstRegStack = 1 << 10,
+    SrcRegStack = 1 << 11,
 }
 
 /// <summary>One step that going backwards could not guess: where it came from and what it did.</summary>

@@ -57,6 +57,9 @@ internal struct RegisterState
     /// <summary>Memory regions: their size in bytes.</summary>
     public uint MemSize { readonly get => (uint)_main; set => _main = (int)value; }
 
+    /// <summary>Memory regions that are slices of a dynptr: the dynptr's id.</summary>
+    public uint DynptrId { readonly get => _extra; set => _extra = value; }
+
     /// <summary>Function pointers: the subprogram.</summary>
     public int SubprogNo { readonly get => _main; set => _main = value; }
 

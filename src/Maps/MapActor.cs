@@ -1,0 +1,174 @@
+using Akka.Actor;
+
+namespace BpfSim.Maps;
+
+/// <summary>
+/// User space's door to one map: every message is one command and gets one reply (see <see cref="MapMessage"/>). The actor owns neither the
+/// map nor its memory: it may crash and restart, and the map is as it was. Whoever asks and goes away leaves nothing behind; who watches
+/// gets one delta at a time and the next only after an acknowledgement, so that a slow watcher makes nothing grow.
+/// </summary>
+public sealed class MapActor : ReceiveActor, IWithTimers
+{
+    private readonly BpfMap _map;
+    private readonly Dictionary<IActorRef, MapWatcher> _watchers = [];
+
+    /// <summary>Opens the door to a map.</summary>
+    public MapActor(BpfMap map)
+    {
+        _map = map;
+        Receive<LookupElem>(Lookup);
+        Receive<UpdateElem>(Update);
+        Receive<DeleteElem>(m => Answer(_map.Delete(m.Key)));
+        Receive<LookupAndDeleteElem>(LookupAndDelete);
+        Receive<GetNextKey>(NextKey);
+        Receive<LookupBatch>(Batch);
+        Receive<UpdateBatch>(Batch);
+        Receive<DeleteBatch>(Batch);
+        Receive<GetSnapshot>(_ => Sender.Tell(_map.Snapshot()));
+        Receive<FreezeMap>(_ => Answer(_map.Freeze()));
+        Receive<GetStatistics>(_ => Sender.Tell(new MapStatus(_map.Spec, _map.Id, _map.Count, _map.Frozen, _map.MemoryBytes, _map.NativeBytes, _map.Statistics.Total)));
+        Receive<WatchMap>(Watch);
+        Receive<UnwatchMap>(_ => Forget(Sender));
+        Receive<DeltaReceived>(Acknowledge);
+        Receive<WatchTick>(t => Push(t.Watcher));
+        Receive<Terminated>(t => Forget(t.ActorRef));
+    }
+
+    /// <inheritdoc/>
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <summary>How to make the actor of a map.</summary>
+    public static Props Props(BpfMap map) => Akka.Actor.Props.Create(() => new MapActor(map));
+
+    private void Answer(int errno) => Sender.Tell(new MapReply(errno));
+
+    private void Lookup(LookupElem message)
+    {
+        var value = new byte[_map.UserValueSize];
+        message.Value?.AsSpan(0, Math.Min(value.Length, message.Value.Length)).CopyTo(value);
+        var errno = _map.Lookup(message.Key, value, message.Flags);
+        Sender.Tell(new MapReply(errno, errno == 0 ? value : null));
+    }
+
+    private void Update(UpdateElem message) => Answer(_map.Update(message.Key, message.Value, message.Flags));
+
+    private void LookupAndDelete(LookupAndDeleteElem message)
+    {
+        var value = new byte[_map.UserValueSize];
+        var errno = _map.LookupAndDelete(message.Key, value, message.Flags);
+        Sender.Tell(new MapReply(errno, errno == 0 ? value : null));
+    }
+
+    private void NextKey(GetNextKey message)
+    {
+        var next = new byte[_map.Spec.KeySize];
+        var errno = _map.GetNextKey(message.Key ?? [], next);
+        Sender.Tell(new MapReply(errno, errno == 0 ? next : null));
+    }
+
+    private void Batch(LookupBatch message)
+    {
+        var room = Math.Min(message.Count, Math.Max(1, _map.Spec.MaxEntries));
+        var token = new byte[Math.Max(4, _map.Spec.KeySize)];
+        var keys = new byte[room * _map.Spec.KeySize];
+        var values = new byte[room * _map.UserValueSize];
+        var errno = _map.LookupBatch(message.InBatch ?? [], token, keys, values, ref room, message.ElemFlags, message.Delete);
+        Sender.Tell(new BatchReply(errno, room, token, keys[..(int)(room * _map.Spec.KeySize)], values[..(int)(room * _map.UserValueSize)]));
+    }
+
+    private void Batch(UpdateBatch message)
+    {
+        var count = message.Count;
+        var errno = _map.UpdateBatch(message.Keys, message.Values, ref count, message.ElemFlags);
+        Sender.Tell(new BatchReply(errno, count));
+    }
+
+    private void Batch(DeleteBatch message)
+    {
+        var count = message.Count;
+        var errno = _map.DeleteBatch(message.Keys, ref count, message.ElemFlags);
+        Sender.Tell(new BatchReply(errno, count));
+    }
+
+    private void Watch(WatchMap message)
+    {
+        if (message.Interval <= TimeSpan.Zero)
+        {
+            Answer(-(int)Errno.EINVAL);
+            return;
+        }
+
+        Forget(Sender);
+        _watchers[Sender] = new MapWatcher();
+        Context.Watch(Sender);
+        Timers.StartPeriodicTimer(Sender, new WatchTick(Sender), message.Interval, message.Interval);
+        Answer(0);
+        Push(Sender);
+    }
+
+    private void Forget(IActorRef watcher)
+    {
+        if (!_watchers.Remove(watcher)) return;
+        Context.Unwatch(watcher);
+        Timers.Cancel(watcher);
+    }
+
+    private void Push(IActorRef to)
+    {
+        if (_watchers.TryGetValue(to, out var watcher) && watcher.Next(_map) is { } delta) to.Tell(delta);
+    }
+
+    private void Acknowledge(DeltaReceived message)
+    {
+        if (_watchers.TryGetValue(Sender, out var watcher)) watcher.Acknowledge(message.Sequence);
+    }
+
+    private sealed record WatchTick(IActorRef Watcher) : INotInfluenceReceiveTimeout;
+}
+
+/// <summary>What one watcher has seen, and whether it may be sent more.</summary>
+internal sealed class MapWatcher
+{
+    private Dictionary<byte[], byte[]> _seen = new(ByteArrayComparer.Instance);
+    private long _sequence;
+    private bool _outstanding;
+
+    /// <summary>What has changed since the last delta; null if nothing has, or if the last one has not been acknowledged.</summary>
+    public MapDelta? Next(BpfMap map)
+    {
+        if (_outstanding) return null;
+        var snapshot = map.Snapshot();
+        var now = new Dictionary<byte[], byte[]>(snapshot.Count, ByteArrayComparer.Instance);
+        List<KeyValuePair<byte[], byte[]>> changed = [];
+        foreach (var (key, value) in snapshot.Entries())
+        {
+            now[key] = value;
+            if (!_seen.TryGetValue(key, out var before) || !before.AsSpan().SequenceEqual(value)) changed.Add(new(key, value));
+        }
+
+        var removed = _seen.Keys.Where(k => !now.ContainsKey(k)).ToList();
+        _seen = now;
+        if (_sequence > 0 && changed.Count == 0 && removed.Count == 0) return null;
+        _outstanding = true;
+        return new MapDelta(++_sequence, changed, removed);
+    }
+
+    public void Acknowledge(long sequence)
+    {
+        if (sequence == _sequence) _outstanding = false;
+    }
+
+    private sealed class ByteArrayComparer : IEqualityComparer<byte[]>
+    {
+        public static readonly ByteArrayComparer Instance = new();
+
+        public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
+
+        public int GetHashCode(byte[] bytes)
+        {
+            var hash = default(HashCode);
+            hash.AddBytes(bytes);
+            return hash.ToHashCode();
+        }
+    }
+}

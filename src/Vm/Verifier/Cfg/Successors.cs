@@ -1,0 +1,33 @@
+using BpfSim.Vm.Isa;
+
+namespace BpfSim.Vm.Verifier.Cfg;
+
+/// <summary>Where an instruction may go on inside its function; calls go on behind themselves.</summary>
+internal static class Successors
+{
+    /// <summary>Writes the successors and returns how many there are: 0 to 2.</summary>
+    public static int Of(Insn[] insns, int i, Span<int> next)
+    {
+        ref readonly Insn insn = ref insns[i];
+        int count = 0;
+        bool jump = insn.Class is InsnClass.Jmp or InsnClass.Jmp32;
+        if (jump && insn.JmpOp == JmpOp.Exit) return 0;
+        if (!jump || insn.JmpOp != JmpOp.Ja)
+        {
+            int fallThrough = i + (insn.IsLdImm64 ? 2 : 1);
+            if (fallThrough < insns.Length) next[count++] = fallThrough;
+        }
+
+        if (jump && insn.JmpOp != JmpOp.Call)
+        {
+            int target = JumpTarget(insn, i);
+            if (target >= 0 && target < insns.Length) next[count++] = target;
+        }
+
+        return count;
+    }
+
+    /// <summary>Target of a jump that is neither call nor exit.</summary>
+    public static int JumpTarget(in Insn insn, int i) =>
+        insn.Class == InsnClass.Jmp32 && insn.JmpOp == JmpOp.Ja ? i + insn.Imm + 1 : i + insn.Off + 1;
+}
