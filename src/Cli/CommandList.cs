@@ -12,10 +12,12 @@ internal static class CommandList
         new RunCommand(),
         new VerifyCommand(),
         Commands.Btf.BtfCommands.Create(),
+        new CommandGroup("bench", "Measures BpfSim against the rivals found on this machine", "bpfsim bench vm", Bench()),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>
     public static Command[] Bench() =>
     [
+        new Bench.BenchVmCommand(),
     ];
 }

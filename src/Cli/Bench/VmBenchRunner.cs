@@ -35,6 +35,25 @@ internal sealed unsafe class VmBenchRunner(TimeSpan slice, int rounds, nint gccL
     /// <summary>Which ways to measure.</summary>
     public bool WithInterpreter { get; init; } = true;
 
+    /// <summary>Lets .NET compile the engines and helpers for good before anything is measured.</summary>
+    public static void WarmUp(IReadOnlyList<VmBenchProgram> programs, JitOptions options)
+    {
+        RunContext* context = stackalloc RunContext[1];
+        *context = new RunContext { TimeNs = 1_000_000, RandomState = 1 };
+        ulong* ctx = stackalloc ulong[32];
+        *ctx = PacketLength - 14;
+        long start = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(1.5))
+        {
+            foreach (VmBenchProgram program in programs)
+            {
+                using LoadedProgram interpreted = new InterpreterEngine().Load(program.Executable), jited = new JitEngine(options).Load(program.Executable);
+                RunBatches(interpreted, ctx, context, 4);
+                RunBatches(jited, ctx, context, 64);
+            }
+        }
+    }
+
     /// <summary>Measures one program.</summary>
     public VmBenchRow Measure(VmBenchProgram program, JitOptions options)
     {
