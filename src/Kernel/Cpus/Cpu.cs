@@ -81,6 +81,9 @@ internal sealed unsafe class Cpu : IDisposable
         _ => "d....",
     };
 
+    /// <summary>The packet of a test run, null outside.</summary>
+    public Bpf.TestRun.PacketBuffer? Packet { get; init; }
+
     /// <summary>Where seq_printf writes while an iterator runs; null outside.</summary>
     public SeqBuffer? SeqOutput { get; set; }
 
