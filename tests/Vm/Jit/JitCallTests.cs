@@ -19,9 +19,11 @@ public sealed unsafe class JitCallTests
         };
     }
 
-    private static ulong Run(string text, bool verified = true)
+    private static ulong Run(string text, bool verified = true, params int[] callbacks)
     {
-        using LoadedProgram program = new JitEngine().Load(Program(text, verified));
+        ExecutableProgram executable = Program(text, verified);
+        executable = executable with { FunctionStarts = [.. executable.FunctionStarts.Concat(callbacks).Distinct().Order()] };
+        using LoadedProgram program = new JitEngine().Load(executable);
         RunContext context = new() { CpuId = 3, TimeNs = 12345, PidTgid = (7ul << 32) | 9, Fuel = 1_000_000 };
         ulong result = program.Run(0, 0, &context);
         Assert.Equal(RunFault.None, context.Fault);
@@ -81,7 +83,7 @@ public sealed unsafe class JitCallTests
         *(u64 *)(r2 +0) = r6
         r0 = 0
         exit
-        """));
+        """, true, 12));
 
     [Fact]
     public void A_chain_makes_33_tail_calls()

@@ -20,19 +20,17 @@ internal static class IrPasses
             Jumps.Shorten(program);
             DeadCode.RemoveUnreachable(program);
         }
-        if (options.LoopInversion)
-        {
-            LoopInversion.Run(program);
-            DeadCode.RemoveUnreachable(program);
-        }
+        if (options.LoopInversion && LoopInversion.Run(program)) DeadCode.RemoveUnreachable(program);
         if (options.BlockPlacement) Placement.Run(program);
         if (options.ConstantHoisting) ConstantHoisting.Run(program);
         program.FindTargets();
         if (program.UpperClear.Length != program.Insns.Length) program.UpperClear = new ushort[program.Insns.Length];
         if (options.ZeroExtension) UpperHalves.Compute(program);
-        new Simplifier(program, options).Run();
-        DeadCode.RemoveUnreachable(program);
-        program.FindTargets();
+        if (new Simplifier(program, options).Run())
+        {
+            DeadCode.RemoveUnreachable(program);
+            program.FindTargets();
+        }
         // Computed once; each of these passes keeps it right, or errs toward more registers being live.
         Liveness.Compute(program, withDeadCode: options.DeadCode);
         if (options.DeadCode) DeadCode.RemoveUnread(program);
