@@ -28,5 +28,6 @@ internal static class CommandList
         new Bench.BenchVmCommand(),
         new Bench.BenchMapsCommand(),
         new Bench.BenchEventsCommand(),
+        new Bench.BenchVerifierCommand(),
     ];
 }
