@@ -72,6 +72,7 @@ public sealed partial class BpfSyscall
             map.Dispose();
             return -(int)Errno.EINVAL;
         }
+        if (spec.SpecialFields.Count != 0) map.ReleaseFields = HelperImplementations.StorageCode.Release;
         var value = new MapObject(map, btf);
         _maps.Add(value);
         map.Id = value.Id;
