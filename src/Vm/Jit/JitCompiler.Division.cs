@@ -154,8 +154,8 @@ internal sealed partial class JitCompiler
         int before = 0;
         if (!Magic64(divisor, 64, out ulong magic, out int after))
         {
-            // An even divisor loses its zeros first, which saves the 65th bit.
-            before = BitOperations.TrailingZeroCount(divisor);
+            // An even divisor loses its zeros first, which saves the 65th bit. (Without mulx no register is free for that.)
+            before = _options.Bmi2 ? BitOperations.TrailingZeroCount(divisor) : 0;
             if (before > 0 && Magic64(divisor >> before, 64 - before, out ulong shorter, out int shorterAfter)) (magic, after) = (shorter, shorterAfter);
             else before = 0;
         }
@@ -225,23 +225,23 @@ internal sealed partial class JitCompiler
             if (saveRdx) _e.MovRR(Rdx, Scratch2, true);
             return;
         }
-        // rdx goes to Scratch2; rax has no free register left and changes places with Scratch0.
+        // No push: the stack below rsp may be the function's own.
         X86Register factor = value == Rdx ? Scratch2 : value;
         _e.MovRR(Scratch2, Rdx, true);
         if (value == Rax)
         {
-            if (saveRax) _e.Push(Rax);
+            if (saveRax) _e.MovRR(Scratch1, Rax, true);
             _e.MovRI(Scratch0, (long)magic);
             MulOrImul(Scratch0, signed);
         }
         else
         {
-            if (saveRax) _e.Push(Rax);
+            if (saveRax) _e.MovRR(Scratch1, Rax, true);
             _e.MovRI(Rax, (long)magic);
             MulOrImul(factor, signed);
         }
         _e.MovRR(Scratch0, Rdx, true);
-        if (saveRax) _e.Pop(Rax);
+        if (saveRax) _e.MovRR(Rax, Scratch1, true);
         if (saveRdx) _e.MovRR(Rdx, Scratch2, true);
     }
 

@@ -40,6 +40,21 @@ internal sealed unsafe partial class JitCompiler
         _frame = _function.HasCalls || stack > 128 ? stack : 0;
         if (_frame > 0) _e.AluRI(X86Alu.Sub, Rsp, _frame, true);
         if (_function.HasMayGoto) _e.StoreImm(MayGotoCounter(), MaxLoops, 8);
+        if (_function.StackEscapes || !_verified) ClearStack();
+    }
+
+    /// <summary>
+    /// Zeros a stack whose address leaves the function, so that what a program forgot to initialise (padding in
+    /// keys, most often) is the same in every run.
+    /// </summary>
+    private void ClearStack()
+    {
+        int bytes = _hasFrame ? (_function.StackBytes + 7) & ~7 : 0;
+        if (bytes == 0) return;
+        int offset = -bytes;
+        if (bytes >= 16) _e.ZeroXmm0();
+        for (; offset <= -16; offset += 16) _e.StoreXmm0(new X86Memory(Rbp, offset));
+        if (offset < 0) _e.StoreImm(new X86Memory(Rbp, offset), 0, 8);
     }
 
     private X86Memory MayGotoCounter() => new(Rbp, -((_function.StackBytes + 7) & ~7) - 8);
@@ -62,7 +77,7 @@ internal sealed unsafe partial class JitCompiler
     private void EmitJump(in IrInsn n)
     {
         if (n.Target <= _index) EmitFuelCheck(n.Slot);
-        if (_options.JumpOptimization && _program.SkipNops(_index + 1, _function.End) == n.Target) return;
+        if (_options.JumpOptimization && _program.SkipNops(_index + 1, _function.End) == _program.SkipNops(n.Target, _function.End)) return;
         _e.Jmp(_labels[n.Target]);
     }
 

@@ -15,7 +15,8 @@ namespace BpfSim.Vm.Jit;
 internal sealed partial class JitCompiler
 {
     private const X86Register Context = R12, Scratch0 = R10, Scratch1 = R11, Scratch2 = R9;
-    private static readonly X86Register[] Registers = [Rax, Rdi, Rsi, Rdx, Rcx, R8, Rbx, R13, R14, R15, Rbp];
+    // The last two are the names under which conditional moves use scratch registers.
+    private static readonly X86Register[] Registers = [Rax, Rdi, Rsi, Rdx, Rcx, R8, Rbx, R13, R14, R15, Rbp, Scratch1, Scratch2];
 
     private readonly X86Emitter _e = new();
     private readonly List<Action> _cold = [];
@@ -24,12 +25,14 @@ internal sealed partial class JitCompiler
     private int[] _labels = [];
     private int[] _functionLabels = [];
     private int[] _positions = [];
+    private int[] _eventsBefore = [];
     private IrFunction _function;
     private bool _isMain;
     private bool _verified;
     private int _frame;
     private bool _hasFrame;
     private int _index;
+    private int _skip;
     private int _faultLabel;
     private int _flagsPosition;
     private byte _flagsRegister;
@@ -58,15 +61,16 @@ internal sealed partial class JitCompiler
         IrInsn[] insns = program.Insns;
         if (_labels.Length < insns.Length) _labels = new int[insns.Length * 2];
         _positions = new int[insns.Length + 1];
+        _eventsBefore = new int[insns.Length + 1];
         _functionLabels = new int[program.Functions.Length];
         for (int i = 0; i < insns.Length; i++) _labels[i] = program.IsTarget[i] ? _e.NewLabel() : -1;
         for (int i = 0; i < _functionLabels.Length; i++) _functionLabels[i] = _e.NewLabel();
         _faultLabel = _e.NewLabel();
         for (int f = 0; f < program.Functions.Length; f++) EmitFunction(f);
-        _positions[insns.Length] = _e.Position;
+        (_positions[insns.Length], _eventsBefore[insns.Length]) = (_e.Position, _e.Layout.EventCount);
         if (!_verified) EmitFaultExit();
         _e.Layout.Arrange(_e.Position);
-        _e.Layout.MapPositions(_positions);
+        _e.Layout.MapPositions(_positions, _eventsBefore);
         CodeBlock block = CodeMemory.Shared.Allocate(_e.Layout.Length);
         _e.Layout.Write(_e.Bytes, block.Writable);
         int[] entries = Array.ConvertAll(_functionLabels, _e.Layout.AddressOf);
@@ -81,7 +85,7 @@ internal sealed partial class JitCompiler
         _e.Align(16);
         _e.Bind(_functionLabels[number]);
         EmitPrologue();
-        _flagsPosition = -1;
+        _flagsPosition = _skip = -1;
         for (_index = _function.Start; _index < _function.End; _index++)
         {
             ref IrInsn insn = ref _program.Insns[_index];
@@ -92,7 +96,8 @@ internal sealed partial class JitCompiler
                 _e.Bind(_labels[_index]);
                 _flagsPosition = -1;
             }
-            _positions[_index] = _e.Position;
+            (_positions[_index], _eventsBefore[_index]) = (_e.Position, _e.Layout.EventCount);
+            if (_index == _skip) continue;
             EmitInsn(ref insn);
         }
         foreach (Action cold in _cold)

@@ -14,7 +14,7 @@ public sealed class ObjectFeatureTests
     public void Maps_are_as_the_source_defines_them()
     {
         Assert.Equal("features", s_spec.Name);
-        Assert.Equal(["entries", "first", "second", "outer", "jumps", "perf", "ring", "pinned", "features.data", "features.rodata", "features.bss", ".data.custom", "features.kconf"],
+        Assert.Equal(["entries", "first", "second", "outer", "jumps", "perf", "ring", "pinned", "features.data", "features.rodata", "features.bss", ".data.custom", "feature.kconfig"],
             s_spec.Maps.Select(m => m.Name).OrderBy(n => Array.IndexOf(s_order, n)));
         MapSpec entries = s_spec.FindMap("entries")!;
         Assert.Equal((MapType.Hash, 4u, 24u, 128u, 1u), (entries.Type, entries.KeySize, entries.ValueSize, entries.MaxEntries, entries.Flags));
@@ -33,7 +33,7 @@ public sealed class ObjectFeatureTests
     }
 
     private static readonly string[] s_order =
-        ["entries", "first", "second", "outer", "jumps", "perf", "ring", "pinned", "features.data", "features.rodata", "features.bss", ".data.custom", "features.kconf"];
+        ["entries", "first", "second", "outer", "jumps", "perf", "ring", "pinned", "features.data", "features.rodata", "features.bss", ".data.custom", "feature.kconfig"];
 
     [Fact]
     public void Subprograms_follow_at_their_first_call_and_bring_their_records()

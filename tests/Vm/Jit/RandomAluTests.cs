@@ -38,7 +38,15 @@ public sealed class RandomAluTests
     {
         List<Insn> insns = [];
         for (int r = 0; r < 10; r++) insns.AddRange(JitRunner.Load64(r, Value(random)));
-        for (int i = 0; i < length; i++) insns.Add(RandomInsn(random));
+        for (int slot = 8; slot <= 64; slot += 8) insns.Add(new Insn(0x7b, 10, random.Next(10), -slot, 0));
+        List<Insn> body = [];
+        for (int i = 0; i < length; i++) body.Add(RandomInsn(random));
+        for (int branches = random.Next(7); branches > 0; branches--)
+        {
+            int at = random.Next(body.Count - 4);
+            body[at] = RandomBranch(random, 1 + random.Next(3));
+        }
+        insns.AddRange(body);
         for (int r = 1; r < 10; r++)
         {
             insns.Add(new Insn(0x27, 0, 0, 0, 31));
@@ -51,13 +59,26 @@ public sealed class RandomAluTests
     private static ulong Value(Random random) =>
         random.Next(3) switch { 0 => Interesting[random.Next(Interesting.Length)], 1 => (ulong)random.NextInt64(), _ => (ulong)random.Next(-1000, 1000) };
 
+    private static int Slot(Random random) => -8 * (1 + random.Next(8));
+
+    private static Insn RandomBranch(Random random, int over)
+    {
+        int[] operations = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
+        bool register = random.Next(2) == 0;
+        int code = operations[random.Next(operations.Length)] | (random.Next(2) == 0 ? 5 : 6) | (register ? 8 : 0);
+        return new Insn(code, random.Next(10), register ? random.Next(10) : 0, over, register ? 0 : (int)Value(random));
+    }
+
     private static Insn RandomInsn(Random random)
     {
         bool wide = random.Next(2) == 0, register = random.Next(2) == 0;
         int cls = wide ? 7 : 4, dst = random.Next(10), src = random.Next(10), source = register ? 8 : 0;
         int imm = (int)Value(random);
-        switch (random.Next(16))
+        switch (random.Next(20))
         {
+            case 16 or 17: return new Insn(0x63 | (random.Next(4) << 3), 10, src, Slot(random), 0);
+            case 18: return new Insn(0x61 | (random.Next(4) << 3), dst, 10, Slot(random), 0);
+            case 19: return new Insn(0x62 | (random.Next(4) << 3), 10, 0, Slot(random), imm);
             case 0: return new Insn(cls | 0x80, dst, 0, 0, 0);
             case 1: return new Insn(4 | 0xd0 | source, dst, 0, 0, 16 << random.Next(3));
             case 2: return new Insn(7 | 0xd0, dst, 0, 0, 16 << random.Next(3));

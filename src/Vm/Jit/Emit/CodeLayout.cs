@@ -114,20 +114,23 @@ internal sealed class CodeLayout
         code[from..].CopyTo(target[to..]);
     }
 
-    /// <summary>Translates a position of the bytes before layout, ascending from call to call, to the final code.</summary>
-    public void MapPositions(Span<int> ascending)
+    /// <summary>How many jumps, labels and alignments there are so far; with a position it says exactly where something stands.</summary>
+    public int EventCount => _events.Count;
+
+    /// <summary>Translates ascending positions of the bytes before layout, each with the events before it, to the final code.</summary>
+    public void MapPositions(Span<int> ascending, ReadOnlySpan<int> eventsBefore)
     {
         Span<Event> events = CollectionsMarshal.AsSpan(_events);
         int next = 0, shift = 0;
-        foreach (ref int position in ascending)
+        for (int i = 0; i < ascending.Length; i++)
         {
-            while (next < events.Length && (events[next].Position < position || (events[next].Position == position && events[next].Kind != EventKind.Jump)))
+            while (next < eventsBefore[i])
             {
                 ref Event e = ref events[next++];
                 if (e.Kind == EventKind.Align) shift += -(e.Position + shift) & (e.Label - 1);
                 else if (e.Kind == EventKind.Jump) shift += SizeOf(e);
             }
-            position += shift;
+            ascending[i] += shift;
         }
     }
 

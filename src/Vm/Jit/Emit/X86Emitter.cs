@@ -388,6 +388,11 @@ internal sealed unsafe class X86Emitter
         OpRM(0x0fb1, src, memory, wide);
     }
 
+    public void ZeroXmm0() => OpRR(0x0f57, 0, 0, false);
+
+    /// <summary>movups [memory], xmm0.</summary>
+    public void StoreXmm0(in X86Memory memory) => OpRM(0x0f11, 0, memory, false);
+
     public void CallR(X86Register r) => OpRR(0xff, (X86Register)2, r, false);
 
     public void JmpR(X86Register r) => OpRR(0xff, (X86Register)4, r, false);

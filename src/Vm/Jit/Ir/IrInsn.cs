@@ -56,7 +56,10 @@ internal enum IrOp : byte
 
     /// <summary>r0 = packet bytes at Imm (+ A), in host order; leaves the program when they are not there.</summary>
     PacketLoad,
-    /// <summary>r0 = address of the value in the map Imm with the key at r2, or null.</summary>
+    /// <summary>
+    /// r0 = address of the value in the map with index Imm, or null. The key is the constant Target if Flag is
+    /// set, else in register B, else at [A + Off].
+    /// </summary>
     MapLookup,
     /// <summary>r0 = a field of the run context at Off.</summary>
     ContextField,
@@ -84,7 +87,7 @@ internal struct IrInsn
     public IrOp Sub;
     public X86Condition Condition;
 
-    /// <summary>Division: the divisor is never 0. Lookups: the key is the constant in <see cref="Off"/>.</summary>
+    /// <summary>Division: the divisor is never 0. Lookups: the key is a constant. Plain atomics: the operand is.</summary>
     public bool Flag;
     public int Off;
 
@@ -123,6 +126,9 @@ internal struct IrFunction
     /// <summary>Whether it uses its stack at all, and how many bytes below r10.</summary>
     public bool UsesStack;
     public int StackBytes;
+
+    /// <summary>Whether the address of its stack is used for anything but plain accesses.</summary>
+    public bool StackEscapes;
 
     /// <summary>Whether it calls anything, so that the stack pointer must be aligned.</summary>
     public bool HasCalls;

@@ -6,9 +6,52 @@ internal static class IrPasses
     /// <summary>Runs what the options ask for.</summary>
     public static void Run(IrProgram program, JitOptions options)
     {
-        program.FindTargets();
+        // Without a proof that jumps and accesses are sane, each instruction keeps its plain meaning.
+        if (program.Source.Verified) Optimize(program, options);
+        Jumps.FindLoopHeads(program);
         Liveness.Compute(program);
         DescribeFunctions(program);
+    }
+
+    private static void Optimize(IrProgram program, JitOptions options)
+    {
+        if (options.JumpOptimization)
+        {
+            Jumps.Shorten(program);
+            DeadCode.RemoveUnreachable(program);
+        }
+        if (options.LoopInversion) LoopInversion.Run(program);
+        program.FindTargets();
+        if (program.UpperClear.Length != program.Insns.Length) program.UpperClear = new ushort[program.Insns.Length];
+        if (options.ZeroExtension) UpperHalves.Compute(program);
+        new Simplifier(program, options).Run();
+        DeadCode.RemoveUnreachable(program);
+        program.FindTargets();
+        if (options.DeadCode) RemoveDead(program);
+        if (options.CopyPropagation)
+        {
+            Liveness.Compute(program);
+            DeadCode.Coalesce(program);
+        }
+        if (options.FlagReuse)
+        {
+            Liveness.Compute(program);
+            DeadCode.FuseTests(program);
+        }
+        if (options.AddressFolding)
+        {
+            Liveness.Compute(program);
+            DeadCode.FuseMemoryOperations(program);
+        }
+        if (!options.ConditionalMoves) return;
+        Liveness.Compute(program);
+        if (Selects.Convert(program)) program.FindTargets();
+    }
+
+    private static void RemoveDead(IrProgram program)
+    {
+        Liveness.Compute(program, withDeadCode: true);
+        DeadCode.RemoveUnread(program);
     }
 
     /// <summary>Stack use, calls and written registers of every function.</summary>
@@ -20,6 +63,7 @@ internal static class IrPasses
             for (int i = function.Start; i < function.End; i++)
             {
                 ref readonly IrInsn insn = ref program.Insns[i];
+                if (insn.Op == IrOp.Nop) continue;
                 function.CalleeSavedWritten |= Liveness.MayWrite(insn) & 0b1111000000;
                 function.HasCalls |= insn.IsCall;
                 function.HasMayGoto |= insn.Op == IrOp.MayGoto;
@@ -28,21 +72,22 @@ internal static class IrPasses
         }
     }
 
-    private static void DescribeStack(in IrInsn insn, ref IrFunction function)
+    /// <summary>
+    /// How deep the stack is used. Constant distances from r10 are taken at their word (verified accesses go
+    /// upward from there); where anything variable is added to r10, the whole frame is provided.
+    /// </summary>
+    private static void DescribeStack(in IrInsn n, ref IrFunction function)
     {
         const byte frame = 10;
-        bool asBase = insn.A == frame && insn.Index == IrInsn.None
-            && insn.Op is IrOp.Load or IrOp.LoadSx or IrOp.Store or IrOp.MemoryAlu or IrOp.Atomic;
-        if (asBase)
-        {
-            function.UsesStack = true;
-            function.StackBytes = Math.Max(function.StackBytes, Math.Min(-insn.Off, 512));
-        }
-        // Anywhere else the address itself gets about, and with it any slot may be used.
-        if ((!asBase && insn.A == frame) || insn.B == frame || insn.Index == frame)
-        {
-            function.UsesStack = true;
-            function.StackBytes = 512;
-        }
+        if (n.A != frame && n.B != frame && n.Index != frame) return;
+        function.UsesStack = true;
+        bool access = n.Op is IrOp.Load or IrOp.LoadSx or IrOp.Store or IrOp.MemoryAlu or IrOp.Atomic or IrOp.MapLookup;
+        bool plain = n.A == frame && n.B != frame && n.Index == IrInsn.None;
+        int depth = 512;
+        if (plain && access) depth = -n.Off;
+        else if (plain && n.Op == IrOp.Add && n.B == IrInsn.None) depth = (int)Math.Clamp(-n.Imm, 0, 512);
+        else if (plain && n.Op == IrOp.Lea) depth = -n.Off;
+        if (!(plain && access)) function.StackEscapes = true;
+        function.StackBytes = Math.Max(function.StackBytes, Math.Clamp(depth, 0, 512));
     }
 }

@@ -5,10 +5,10 @@ namespace BpfSim.Vm.Jit.Ir;
 /// <summary>Which registers are read later: backward data flow over each function.</summary>
 internal static class Liveness
 {
-    private const int Arguments = 0b111110, CallerSaved = 0b111111, CalleeSaved = 0b1111000000;
+    private const int Arguments = 0b111110, CallerSaved = 0b111111;
 
     /// <summary>Fills <see cref="IrProgram.LiveAfter"/> by walking backward until no block changes.</summary>
-    public static void Compute(IrProgram program)
+    public static void Compute(IrProgram program, bool withDeadCode = false)
     {
         IrInsn[] insns = program.Insns;
         if (program.LiveAfter.Length != insns.Length) program.LiveAfter = new ushort[insns.Length];
@@ -27,7 +27,8 @@ internal static class Liveness
                     if (insn.EndsFlow) live = 0;
                     if (insn.HasTarget) live |= liveAtTarget[insn.Target];
                     liveAfter[i] = (ushort)live;
-                    live = (live & ~Writes(insn)) | Reads(insn, program.Source);
+                    // What nobody reads will be removed, and so needs nothing.
+                    if (!withDeadCode || !insn.IsPure || (live & MayWrite(insn)) != 0) live = (live & ~Writes(insn)) | Reads(insn, program.Source);
                     if (!program.IsTarget[i] || liveAtTarget[i] == live) continue;
                     liveAtTarget[i] = (ushort)live;
                     changed = true;
@@ -54,7 +55,7 @@ internal static class Liveness
             case IrOp.Exit:
                 return 1;
             case IrOp.MapLookup:
-                return insn.Flag ? 0 : 0b100;
+                return insn.Flag ? 0 : insn.B != IrInsn.None ? Bit(insn.B) : Bit(insn.A);
             case IrOp.PacketLoad:
                 return Bit(6) | Bit(insn.A);
             case IrOp.Atomic:
@@ -77,7 +78,7 @@ internal static class Liveness
                 return CallerSaved;
             case IrOp.Atomic:
                 return insn.Imm switch { 0x110 => 0, 0xf1 => 1, 0x100 => Bit(insn.Dst), _ => (insn.Imm & 1) != 0 ? Bit(insn.B) : 0 };
-            case IrOp.Select:
+            case IrOp.Select or IrOp.Nop:
                 return 0;
             default:
                 return Bit(insn.Dst);

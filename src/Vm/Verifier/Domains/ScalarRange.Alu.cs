@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using BpfSim.Vm.Isa;
 
 namespace BpfSim.Vm.Verifier.Domains;
@@ -266,6 +267,21 @@ internal partial struct ScalarRange
         Unbound32();
         LearnFromBits();
     }
+
+    /// <summary>Reverses the bytes of the low <paramref name="bits"/> (16, 32, 64) bits, or only cuts the others off.</summary>
+    public void ByteSwap(int bits, bool swap)
+    {
+        if (swap)
+        {
+            VarOff = new Tnum(Reverse(VarOff.Value, bits), Reverse(VarOff.Mask, bits));
+            Unbound();
+        }
+
+        if (bits < 64) Truncate(bits / 8);
+        else Sync();
+    }
+
+    private static ulong Reverse(ulong value, int bits) => BinaryPrimitives.ReverseEndianness(value) >> (64 - bits);
 
     /// <summary>Keeps the low <paramref name="size"/> bytes, zero-extended: narrow loads.</summary>
     public void Truncate(int size)

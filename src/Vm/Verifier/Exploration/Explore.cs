@@ -74,7 +74,7 @@ internal sealed partial class ProgramVerifier
 
     private void Walk()
     {
-        bool printState = Log.Detailed;
+        bool printState = false;
         bool takesBack = !Log.Detailed;
         int previous = -1;
         while (true)
@@ -153,7 +153,7 @@ internal sealed partial class ProgramVerifier
         LogSourceLine(InsnIdx, "; ");
         long before = Log.Position;
         Verbose($"{InsnIdx}: {InsnText(InsnIdx)}\n");
-        _insnTextLength = (int)(Log.Position - before) - 1;
+        _insnTextLength = (int)(Log.Position - before);
         _insnTextEnd = Log.Position;
     }
 

@@ -17,6 +17,9 @@ internal static class RegisterText
     public static string Unsigned(ulong value) =>
         value <= ushort.MaxValue ? value.ToString(CultureInfo.InvariantCulture) : $"0x{value:x}";
 
+    // A 32-bit bound that is not small is shown with its 32 bits alone.
+    private static long Narrow(int value) => value is >= short.MinValue and <= short.MaxValue ? value : (uint)value;
+
     /// <summary>The character of a stack byte.</summary>
     public static char SlotChar(SlotType type) => SlotChars[(int)type];
 
@@ -73,8 +76,8 @@ internal static class RegisterText
             (reg.SMax, true, reg.SMax == long.MaxValue),
             ((long)reg.UMin, false, reg.UMin == 0),
             ((long)reg.UMax, false, reg.UMax == ulong.MaxValue),
-            (reg.Bounds.S32Min, true, reg.Bounds.S32Min == int.MinValue),
-            (reg.Bounds.S32Max, true, reg.Bounds.S32Max == int.MaxValue),
+            (Narrow(reg.Bounds.S32Min), true, reg.Bounds.S32Min == int.MinValue),
+            (Narrow(reg.Bounds.S32Max), true, reg.Bounds.S32Max == int.MaxValue),
             (reg.Bounds.U32Min, false, reg.Bounds.U32Min == 0),
             (reg.Bounds.U32Max, false, reg.Bounds.U32Max == uint.MaxValue),
         ];

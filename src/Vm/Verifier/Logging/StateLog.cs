@@ -10,7 +10,7 @@ namespace BpfSim.Vm.Verifier;
 // States, instructions and source lines in the log.
 internal sealed partial class ProgramVerifier
 {
-    private const int LogColumn = 40;
+    private const int LogColumn = 40, LogStep = 8;
     private readonly StringBuilder _line = new();
     private uint _scratchedRegs;
     private ulong _scratchedSlots;
@@ -38,8 +38,8 @@ internal sealed partial class ProgramVerifier
         if (_insnTextEnd > 0 && _insnTextEnd == Log.Position)
         {
             Log.Reset(_insnTextEnd - 1);
-            int column = Math.Max(_insnTextLength + LogColumn / 2, LogColumn);
-            column = (column + LogColumn - 1) / LogColumn * LogColumn;
+            int column = Math.Max(_insnTextLength + LogStep / 2, LogColumn);
+            column = (column + LogStep - 1) / LogStep * LogStep;
             Verbose(new string(' ', column - _insnTextLength - 1) + ";");
         }
         else

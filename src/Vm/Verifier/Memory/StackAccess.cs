@@ -252,15 +252,7 @@ internal sealed partial class ProgramVerifier
     // Plain data: whatever the slot held is gone.
     private void StoreData(ref StackSlot cell, int slot, int size, int valueRegno, in Insn insn)
     {
-        cell.Spilled.Type = RegType.NotInit;
-        if (cell.Types[7] is SlotType.Spill or SlotType.Dynptr or SlotType.Iter or SlotType.IrqFlag)
-        {
-            for (int i = 0; i < 8; i++)
-            {
-                if (cell.Types[i] != SlotType.Invalid) cell.Types[i] = SlotType.Misc;
-            }
-        }
-
+        Scrub(ref cell);
         SlotType type = SlotType.Misc;
         if ((valueRegno >= 0 && Regs[valueRegno].IsNull) || (valueRegno < 0 && IsStoreImmediate(insn) && insn.Imm == 0))
         {
@@ -270,6 +262,17 @@ internal sealed partial class ProgramVerifier
         }
 
         for (int i = 0; i < size; i++) cell.Types[(slot - i) & 7] = type;
+    }
+
+    // A register, dynptr or iterator that is overwritten in part is only bytes from then on.
+    private static void Scrub(ref StackSlot cell)
+    {
+        cell.Spilled.Type = RegType.NotInit;
+        if (cell.Types[7] is not (SlotType.Spill or SlotType.Dynptr or SlotType.Iter or SlotType.IrqFlag)) return;
+        for (int i = 0; i < 8; i++)
+        {
+            if (cell.Types[i] != SlotType.Invalid) cell.Types[i] = SlotType.Misc;
+        }
     }
 
     private void SaveRegister(ref StackSlot cell, in RegisterState reg, int size)
@@ -311,7 +314,7 @@ internal sealed partial class ProgramVerifier
                 continue;
             }
 
-            cell.Spilled.Type = RegType.NotInit;
+            Scrub(ref cell);
             SlotType type = SlotType.Misc;
             if (writesZero && old == SlotType.Zero)
             {

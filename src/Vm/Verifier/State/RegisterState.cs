@@ -12,8 +12,14 @@ namespace BpfSim.Vm.Verifier.State;
 [StructLayout(LayoutKind.Sequential)]
 internal struct RegisterState
 {
-    /// <summary>Set in <see cref="Id"/> of a scalar that equals its siblings plus <see cref="Off"/>.</summary>
-    public const uint AddConst = 1u << 31;
+    /// <summary>Set in <see cref="Id"/> of a scalar that equals its siblings plus <see cref="Off"/>, added with 64 bits.</summary>
+    public const uint AddConst64 = 1u << 31;
+
+    /// <summary>The same, added with 32 bits.</summary>
+    public const uint AddConst32 = 1u << 30;
+
+    /// <summary>Either.</summary>
+    public const uint AddConst = AddConst64 | AddConst32;
 
     /// <summary>Kind and properties.</summary>
     public RegType Type;

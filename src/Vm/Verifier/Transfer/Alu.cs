@@ -88,17 +88,18 @@ internal sealed partial class ProgramVerifier
 
         CheckRegArg(dst, RegUse.Source);
         if (IsPointerValue(dst)) Reject(Errno.EACCES, $"R{dst} pointer arithmetic prohibited");
-        if (insn.AluOp == AluOp.Neg && Regs[dst].Type == RegType.Scalar)
-        {
-            CheckRegArg(dst, RegUse.DestinationNoMark);
-            ref RegisterState reg = ref Regs[dst];
-            reg.Bounds.Apply(AluOp.Neg, insn.Class == InsnClass.Alu, reg.Bounds);
-            ClearScalarId(ref reg);
-        }
-        else
+        if (Regs[dst].Type != RegType.Scalar)
         {
             CheckRegArg(dst, RegUse.Destination);
+            return;
         }
+
+        CheckRegArg(dst, RegUse.DestinationNoMark);
+        ref RegisterState reg = ref Regs[dst];
+        bool is32 = insn.Class == InsnClass.Alu;
+        if (insn.AluOp == AluOp.Neg) reg.Bounds.Apply(AluOp.Neg, is32, reg.Bounds);
+        else reg.Bounds.ByteSwap(insn.Imm, swap: !is32 || insn.Source == OperandSource.X);
+        ClearScalarId(ref reg);
     }
 
     private void CheckMov(in Insn insn)
@@ -286,24 +287,30 @@ internal sealed partial class ProgramVerifier
 
         dst.Bounds.Apply(insn.AluOp, is32, source);
 
-        // r1 = r2; r1 += 1; if r2 < 1000: what is learnt of r2 holds for r1, shifted by the constant.
-        if (BpfCapable && insn.AluOp == AluOp.Add && !is32 && dst.Id != 0 && source.IsConst)
+        LinkByConstant(insn, ref dst, source, is32);
+    }
+
+    // r1 = r2; r1 += 1; if r2 < 1000: what is learnt of r2 holds for r1, shifted by the constant.
+    private void LinkByConstant(in Insn insn, ref RegisterState dst, in ScalarRange source, bool is32)
+    {
+        bool twice = insn.Source == OperandSource.X && insn.Src == insn.Dst;
+        bool known = is32 ? source.IsSubregConst : source.IsConst;
+        if (!BpfCapable || insn.AluOp is not (AluOp.Add or AluOp.Sub) || dst.Id == 0 || !known || twice
+            || (dst.Id & RegisterState.AddConst) != 0)
         {
-            ulong delta = source.VarOff.Value;
-            if ((dst.Id & RegisterState.AddConst) != 0 || delta > int.MaxValue)
-            {
-                ClearScalarId(ref dst);
-            }
-            else
-            {
-                dst.Id |= RegisterState.AddConst;
-                dst.Off = (int)delta;
-            }
+            ClearScalarId(ref dst);
+            return;
         }
-        else
+
+        long delta = is32 ? (int)source.VarOff.Value : (long)source.VarOff.Value;
+        if (delta is < int.MinValue or > int.MaxValue || (insn.AluOp == AluOp.Sub && delta == int.MinValue))
         {
-            dst.Id = 0;
+            ClearScalarId(ref dst);
+            return;
         }
+
+        dst.Id |= is32 ? RegisterState.AddConst32 : RegisterState.AddConst64;
+        dst.Off = (int)(insn.AluOp == AluOp.Sub ? -delta : delta);
     }
 
     /// <summary>A contradiction means that the path is dead; the kernel then forgets the intervals.</summary>

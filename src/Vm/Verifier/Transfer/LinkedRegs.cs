@@ -75,12 +75,13 @@ internal sealed partial class ProgramVerifier
             }
 
             int off = reg.Off;
-            uint id = reg.Id;
-            int delta = off - known.Off;
+            uint id = reg.Id, knownId = known.Id;
+            long delta = (long)off - known.Off;
             reg = known;
             reg.Off = off;
             reg.Id = id;
-            reg.Bounds.Apply(AluOp.Add, false, ScalarRange.Const((ulong)delta));
+            bool is32 = ((id | knownId) & RegisterState.AddConst32) != 0;
+            reg.Bounds.Apply(AluOp.Add, is32, ScalarRange.Const((ulong)delta));
         }
     }
 }

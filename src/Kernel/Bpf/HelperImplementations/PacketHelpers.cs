@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using BpfSim.Kernel.Bpf.TestRun;
 using BpfSim.Kernel.Cpus;
 using BpfSim.Maps;
 using BpfSim.Vm.Programs;
@@ -7,40 +6,78 @@ using BpfSim.Vm.Programs;
 namespace BpfSim.Kernel.Bpf.HelperImplementations;
 
 /// <summary>Helpers on packets, of sockets, traffic control and XDP.</summary>
-internal static unsafe class PacketCode
+internal static unsafe class PacketHelpers
 {
     private const int RedirectVerdict = 7, XdpRedirectVerdict = 4;
 
     public static void Register(HelperList list)
     {
-        list.Add("skb_load_bytes", &LoadBytes);
-        list.Add("skb_load_bytes_relative", &LoadBytesRelative);
-        list.Add("skb_store_bytes", &StoreBytes);
-        list.Add("skb_pull_data", &PullData);
-        list.Add("skb_change_tail", &ChangeTail);
-        list.Add("skb_change_head", &ChangeHead);
-        list.Add("csum_diff", &ChecksumDifference);
-        list.Add("l3_csum_replace", &ReplaceL3Checksum);
-        list.Add("l4_csum_replace", &ReplaceL4Checksum);
-        list.Add("get_hash_recalc", &GetHash);
-        list.Add("set_hash_invalid", &SetHashInvalid);
-        list.Add("set_hash", &SetHash);
-        list.Add("redirect", &Redirect);
-        list.Add("xdp_adjust_head", &AdjustHead);
-        list.Add("xdp_adjust_tail", &AdjustTail);
-        list.Add("xdp_adjust_meta", &AdjustMeta);
-        list.Add("xdp_get_buff_len", &BufferLength);
-        list.Add("xdp_load_bytes", &XdpLoadBytes);
-        list.Add("xdp_store_bytes", &XdpStoreBytes);
+        list.AddMissing("skb_load_bytes", &LoadBytes);
+        list.AddMissing("skb_load_bytes_relative", &LoadBytesRelative);
+        list.AddMissing("skb_store_bytes", &StoreBytes);
+        list.AddMissing("skb_pull_data", &PullData);
+        list.AddMissing("skb_change_tail", &ChangeTail);
+        list.AddMissing("skb_change_head", &ChangeHead);
+        list.AddMissing("csum_diff", &ChecksumDifference);
+        list.AddMissing("l3_csum_replace", &ReplaceL3Checksum);
+        list.AddMissing("l4_csum_replace", &ReplaceL4Checksum);
+        list.AddMissing("get_hash_recalc", &GetHash);
+        list.AddMissing("set_hash_invalid", &SetHashInvalid);
+        list.AddMissing("set_hash", &SetHash);
+        list.AddMissing("redirect", &Redirect);
+        list.AddMissing("xdp_adjust_head", &AdjustHead);
+        list.AddMissing("xdp_adjust_tail", &AdjustTail);
+        list.AddMissing("xdp_adjust_meta", &AdjustMeta);
+        list.AddMissing("xdp_get_buff_len", &BufferLength);
+        list.AddMissing("xdp_load_bytes", &XdpLoadBytes);
+        list.AddMissing("xdp_store_bytes", &XdpStoreBytes);
     }
 
     private static PacketBuffer? Packet(RunContext* context) => Cpu.Of(context).Packet;
 
     private static ulong Result(Errno errno) => errno == Errno.None ? 0 : HelperResult.Error(errno);
 
+    /// <summary>Bytes of the packet, or false if the range leaves it; before the start lies at most a pulled link header.</summary>
+    private static bool TryRange(PacketBuffer packet, long offset, ulong length, out byte* address)
+    {
+        address = packet.Data + offset;
+        return offset >= packet.NetworkOffset - 14 && length <= int.MaxValue && offset <= packet.Length && (long)length <= packet.Length - offset;
+    }
+
+    private static Errno MoveHead(PacketBuffer packet, long delta)
+    {
+        long meta = packet.Data - packet.Meta;
+        if (packet.Data + delta > packet.End - 14 || packet.Data + delta < packet.Lowest + meta) return Errno.EINVAL;
+        if (meta > 0) Buffer.MemoryCopy(packet.Meta, packet.Meta + delta, meta, meta);
+        packet.Data += delta;
+        packet.Meta = packet.Data - meta;
+        packet.Publish();
+        return Errno.None;
+    }
+
+    private static Errno MoveTail(PacketBuffer packet, long delta)
+    {
+        if (packet.End + delta < packet.Data + 14 || packet.End + delta > packet.Highest) return Errno.EINVAL;
+        if (delta > 0) new Span<byte>(packet.End, (int)delta).Clear();
+        packet.End += delta;
+        packet.Publish();
+        return Errno.None;
+    }
+
+    private static Errno MoveMeta(PacketBuffer packet, long delta)
+    {
+        byte* meta = packet.Meta + delta;
+        long size = packet.Data - meta;
+        if (meta < packet.Lowest || size < 0) return Errno.EINVAL;
+        if (size % 4 != 0 || size > 252) return Errno.EACCES;
+        packet.Meta = meta;
+        packet.Publish();
+        return Errno.None;
+    }
+
     private static ulong Load(PacketBuffer? packet, long offset, byte* to, ulong length, Errno outside)
     {
-        if (packet == null || offset > 0xffff || offset < 0 || !packet.TryRange(offset, length, out byte* from))
+        if (packet == null || offset > 0xffff || offset < 0 || !TryRange(packet, offset, length, out byte* from))
         {
             new Span<byte>(to, (int)Math.Min(length, int.MaxValue)).Clear();
             return HelperResult.Error(outside);
@@ -51,7 +88,7 @@ internal static unsafe class PacketCode
 
     private static ulong Store(PacketBuffer? packet, long offset, byte* from, ulong length, Errno outside)
     {
-        if (packet == null || offset > 0xffff || offset < 0 || !packet.TryRange(offset, length, out byte* to)) return HelperResult.Error(outside);
+        if (packet == null || offset > 0xffff || offset < 0 || !TryRange(packet, offset, length, out byte* to)) return HelperResult.Error(outside);
         Buffer.MemoryCopy(from, to, length, length);
         return 0;
     }
@@ -65,8 +102,8 @@ internal static unsafe class PacketCode
     {
         PacketBuffer? packet = Packet(context);
         // Header 0 is the link layer's, 1 the network's; what the program sees begins at one of them.
-        long start = packet == null ? 0 : (uint)header == 0 ? -packet.Pulled : packet.Pulled != 0 ? 0 : 14;
-        if (packet == null || header > 1 || (uint)offset > 0xffff || !packet.TryRange(start + (uint)offset, (uint)length, out byte* from))
+        long start = packet == null ? 0 : (uint)header == 0 ? packet.NetworkOffset - 14 : packet.NetworkOffset;
+        if (packet == null || header > 1 || (uint)offset > 0xffff || !TryRange(packet, start + (uint)offset, (uint)length, out byte* from))
         {
             new Span<byte>((void*)to, (int)(uint)length).Clear();
             return HelperResult.Error(Errno.EFAULT);
@@ -87,14 +124,14 @@ internal static unsafe class PacketCode
     private static ulong ChangeTail(ulong skb, ulong length, ulong flags, ulong r4, ulong r5, RunContext* context)
     {
         if (Packet(context) is not { } packet || flags != 0 || (uint)length < 14) return HelperResult.Error(Errno.EINVAL);
-        return Result(packet.MoveTail((uint)length - (long)packet.Length));
+        return Result(MoveTail(packet, (uint)length - packet.Length));
     }
 
     [UnmanagedCallersOnly]
     private static ulong ChangeHead(ulong skb, ulong room, ulong flags, ulong r4, ulong r5, RunContext* context)
     {
         if (Packet(context) is not { } packet || flags != 0) return HelperResult.Error(Errno.EINVAL);
-        Errno error = packet.MoveHead(-(long)(uint)room);
+        Errno error = MoveHead(packet, -(long)(uint)room);
         if (error == Errno.None) new Span<byte>(packet.Data, (int)(uint)room).Clear();
         return Result(error);
     }
@@ -127,7 +164,7 @@ internal static unsafe class PacketCode
 
     private static ulong ReplaceChecksum(RunContext* context, ulong offset, ulong from, ulong to, ulong size, bool mangledZero)
     {
-        if (Packet(context) is not { } packet || offset > 0xffff || offset % 2 != 0 || !packet.TryRange((long)offset, 2, out byte* at))
+        if (Packet(context) is not { } packet || offset > 0xffff || offset % 2 != 0 || !TryRange(packet, (long)offset, 2, out byte* at))
             return HelperResult.Error(Errno.EFAULT);
         ushort old = *(ushort*)at;
         if (mangledZero && old == 0) return 0;
@@ -186,19 +223,19 @@ internal static unsafe class PacketCode
 
     [UnmanagedCallersOnly]
     private static ulong AdjustHead(ulong xdp, ulong delta, ulong r3, ulong r4, ulong r5, RunContext* context) =>
-        Packet(context) is { } packet ? Result(packet.MoveHead((int)delta)) : HelperResult.Error(Errno.EINVAL);
+        Packet(context) is { } packet ? Result(MoveHead(packet, (int)delta)) : HelperResult.Error(Errno.EINVAL);
 
     [UnmanagedCallersOnly]
     private static ulong AdjustTail(ulong xdp, ulong delta, ulong r3, ulong r4, ulong r5, RunContext* context) =>
-        Packet(context) is { } packet ? Result(packet.MoveTail((int)delta)) : HelperResult.Error(Errno.EINVAL);
+        Packet(context) is { } packet ? Result(MoveTail(packet, (int)delta)) : HelperResult.Error(Errno.EINVAL);
 
     [UnmanagedCallersOnly]
     private static ulong AdjustMeta(ulong xdp, ulong delta, ulong r3, ulong r4, ulong r5, RunContext* context) =>
-        Packet(context) is { } packet ? Result(packet.MoveMeta((int)delta)) : HelperResult.Error(Errno.EINVAL);
+        Packet(context) is { } packet ? Result(MoveMeta(packet, (int)delta)) : HelperResult.Error(Errno.EINVAL);
 
     [UnmanagedCallersOnly]
     private static ulong BufferLength(ulong xdp, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context) =>
-        Packet(context) is { } packet ? (ulong)packet.Length : 0;
+        Packet(context) is { } packet ? packet.Length : 0;
 
     [UnmanagedCallersOnly]
     private static ulong XdpLoadBytes(ulong xdp, ulong offset, ulong to, ulong length, ulong r5, RunContext* context) =>

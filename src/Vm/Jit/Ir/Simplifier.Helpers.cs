@@ -1,0 +1,76 @@
+using BpfSim.Maps;
+using BpfSim.Vm.Helpers;
+using BpfSim.Vm.Programs;
+
+namespace BpfSim.Vm.Jit.Ir;
+
+/// <summary>Helper calls that become code: lookups in known maps, and what stands in the run context.</summary>
+internal sealed unsafe partial class Simplifier
+{
+    private const int MapLookupElem = 1, KtimeGetNs = 5, GetSmpProcessorId = 8, GetCurrentPidTgid = 14, GetCurrentUidGid = 15, GetCurrentTask = 35, GetCurrentTaskBtf = 158;
+
+    private void RewriteHelper(ref IrInsn n)
+    {
+        HelperPrototype? helper = program.Source.Helpers.Find((int)n.Imm);
+        if (helper == null || helper.Implementation == null) return;
+        (int offset, int size) = n.Imm switch
+        {
+            KtimeGetNs => (RunContextOffsets.TimeNs, 8),
+            GetSmpProcessorId => (RunContextOffsets.CpuId, 4),
+            GetCurrentPidTgid => (RunContextOffsets.PidTgid, 8),
+            GetCurrentUidGid => (RunContextOffsets.UidGid, 8),
+            GetCurrentTask or GetCurrentTaskBtf => (RunContextOffsets.CurrentTask, 8),
+            _ => (-1, 0),
+        };
+        if (offset >= 0 && options.InlineContextReads)
+        {
+            // The registers that a call would have made unreadable may keep their values.
+            (n.Op, n.Dst, n.Off, n.Size) = (IrOp.ContextField, 0, offset, (byte)size);
+            return;
+        }
+        if (n.Imm == MapLookupElem && options.InlineLookups) RewriteLookup(ref n);
+    }
+
+    private void RewriteLookup(ref IrInsn n)
+    {
+        int index = FindMap(n.Slot);
+        if (index < 0) return;
+        MapHeader* map = program.Source.Maps[index].Header;
+        bool array = map->Type is MapType.Array or MapType.PercpuArray;
+        bool hash = map->Type is MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash;
+        if ((!array && !hash) || map->Data == null || (hash && map->KeySize is not (4 or 8 or 16))) return;
+        if (map->Stride > int.MaxValue || map->CpuStride > int.MaxValue) return;
+        n.Imm = index;
+        (n.A, n.Off) = (2, 0);
+        if (options.AddressFolding && _values.TrySum(2, out RegisterValues.Value key) && key.Base is not (None or 0) && key.Index == None && key.Constant == (int)key.Constant)
+            (n.A, n.Off) = (key.Base, (int)key.Constant);
+        n.Op = IrOp.MapLookup;
+        n.Dst = 0;
+        FindKey(ref n, map);
+        InsnFacts facts = options.UseFacts && n.Slot < program.Source.Facts.Length ? program.Source.Facts[n.Slot] : default;
+        if (array && facts.HasConstKey) (n.Flag, n.Target) = (true, (int)facts.ConstKey);
+        if (!array) n.Flag = false;
+        if (map->Type != MapType.Array || !n.Flag) return;
+        // A plain array with a constant key: the address is a constant.
+        uint slot = (uint)n.Target;
+        (n.Op, n.Imm, n.A, n.B, n.Flag, n.Target) = (IrOp.MovImm, slot < map->MaxEntries ? (long)(map->Data + (slot * map->Stride)) : 0, None, None, false, 0);
+    }
+
+    /// <summary>The key's value, where it was just stored on the own stack.</summary>
+    private void FindKey(ref IrInsn n, MapHeader* map)
+    {
+        if (!options.StackForwarding || n.A != FramePointer || map->KeySize is not (4 or 8)) return;
+        if (!_slots.TryFind(n.Off, (int)map->KeySize, _values, out byte register, out long constant)) return;
+        if (register != None) n.B = register;
+        else if (map->KeySize == 4) (n.Flag, n.Target) = (true, (int)constant);
+    }
+
+    private int FindMap(int slot)
+    {
+        if (options.UseFacts && slot < program.Source.Facts.Length && program.Source.Facts[slot].MapIndex is var known and > 0) return known - 1;
+        if (!_values[1].IsConstant) return -1;
+        for (int i = 0; i < program.Source.Maps.Length; i++)
+            if ((long)program.Source.Maps[i].Header == _values[1].Constant) return i;
+        return -1;
+    }
+}
