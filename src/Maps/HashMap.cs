@@ -32,7 +32,7 @@ internal unsafe class HashMap : BpfMap
         var lru = spec.Type is MapType.LruHash or MapType.LruPercpuHash;
         var ownLists = ((MapFlags)spec.Flags & MapFlags.NoCommonLru) != 0;
         Capacity = lru && ownLists ? (spec.MaxEntries + cpus - 1) / cpus * cpus : spec.MaxEntries;
-        _pool = new ElementPool(Memory, cpus, Capacity, _valueOffset + (_perCpu ? 0 : _paddedValue));
+        _pool = new ElementPool(Memory, cpus, Capacity, _valueOffset + (_perCpu ? 0 : _paddedValue), _perCpu ? _paddedValue * cpus : 0);
         _table = new HashTable(Header, Memory, Capacity, _pool.Base, SeedOf(spec));
         Header->Stride = _pool.Stride;
         Header->ValueOffset = _valueOffset;
