@@ -40,8 +40,6 @@ internal sealed partial class ObjectReader
             if (insn.IsLocalCall && program.FindRelocation(i)?.Kind != RelocationKind.ExternCall) program.HasCalls = true;
             if (insn.IsLdImm64 && insn.Src == (int)PseudoSource.Func) program.HasCalls = true;
         }
-
-        if (program.Relocations.Exists(r => r.Kind == RelocationKind.SubprogramAddress)) program.HasCalls = true;
     }
 
     private ProgramRelocation Classify(ProgramEntry program, int slot, ElfSymbol symbol)

@@ -19,7 +19,7 @@ internal static unsafe class HelperBinding
         RingCode.Register(list);
         DynptrCode.Register(list);
         StorageCode.Register(list);
-        PacketHelpers.Register(list);
+        PacketCode.Register(list);
         return new HelperTable(rows.Select(row => code.TryGetValue(row.Name, out nint pointer)
             ? row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer) : row));
     }
@@ -31,8 +31,4 @@ internal readonly unsafe struct HelperList(Dictionary<string, nint> code)
     /// <summary>Enters the implementation of <c>bpf_</c><paramref name="name"/>.</summary>
     public void Add(string name, delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> pointer) =>
         code.Add("bpf_" + name, (nint)pointer);
-
-    /// <summary>Enters the implementation of <c>bpf_</c><paramref name="name"/> unless there is one.</summary>
-    public void AddMissing(string name, delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> pointer) =>
-        code.TryAdd("bpf_" + name, (nint)pointer);
 }
