@@ -19,6 +19,7 @@ internal static unsafe class HelperBinding
         RingCode.Register(list);
         DynptrCode.Register(list);
         StorageCode.Register(list);
+        PacketCode.Register(list);
         return new HelperTable(rows.Select(row => code.TryGetValue(row.Name, out nint pointer)
             ? row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer) : row));
     }
