@@ -30,7 +30,7 @@ internal static class Platform
     };
 
     /// <summary>The kfuncs of a kernel.</summary>
-    public static HelperTable KfuncsOf(BtfData? btf) => btf == null ? HelperTable.Empty : HelperTable.Empty;
+    public static HelperTable KfuncsOf(BtfData? btf) => KfuncCode.Bind(btf);
 
     /// <summary>The row of a program type, null if the kernel has none.</summary>
     public static ProgramTypeInfo? FindProgramType(ProgramType type) => ProgramTypeTable.Find(type);
