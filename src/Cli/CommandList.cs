@@ -20,5 +20,6 @@ internal static class CommandList
     public static Command[] Bench() =>
     [
         new Bench.BenchMapsCommand(),
+        new Bench.BenchVmCommand(),
     ];
 }

@@ -20,7 +20,13 @@ internal static class IrPasses
             Jumps.Shorten(program);
             DeadCode.RemoveUnreachable(program);
         }
-        if (options.LoopInversion) LoopInversion.Run(program);
+        if (options.LoopInversion)
+        {
+            LoopInversion.Run(program);
+            DeadCode.RemoveUnreachable(program);
+        }
+        if (options.BlockPlacement) Placement.Run(program);
+        if (options.ConstantHoisting) ConstantHoisting.Run(program);
         program.FindTargets();
         if (program.UpperClear.Length != program.Insns.Length) program.UpperClear = new ushort[program.Insns.Length];
         if (options.ZeroExtension) UpperHalves.Compute(program);
@@ -41,11 +47,17 @@ internal static class IrPasses
         if (options.AddressFolding)
         {
             Liveness.Compute(program);
+            AddressFusion.Run(program);
+            Liveness.Compute(program);
             DeadCode.FuseMemoryOperations(program);
         }
         if (!options.ConditionalMoves) return;
         Liveness.Compute(program);
-        if (Selects.Convert(program)) program.FindTargets();
+        Selects.FuseMasks(program);
+        Liveness.Compute(program);
+        if (!Selects.Convert(program)) return;
+        program.FindTargets();
+        Selects.FuseConstants(program);
     }
 
     private static void RemoveDead(IrProgram program)
@@ -89,5 +101,7 @@ internal static class IrPasses
         else if (plain && n.Op == IrOp.Lea) depth = -n.Off;
         if (!(plain && access)) function.StackEscapes = true;
         function.StackBytes = Math.Max(function.StackBytes, Math.Clamp(depth, 0, 512));
+        if (depth < 512) function.ClearBytes = Math.Max(function.ClearBytes, depth);
+        else if (n.A == frame && n.Op == IrOp.Lea) function.ClearBytes = Math.Max(function.ClearBytes, Math.Clamp(-n.Off, 0, 512));
     }
 }
