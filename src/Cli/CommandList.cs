@@ -14,6 +14,9 @@ internal static class CommandList
         Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
         new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
+        new AsmCommand(),
+        new DisasmCommand(),
+        new ConformanceCommand(),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>
