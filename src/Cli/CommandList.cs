@@ -10,6 +10,9 @@ internal static class CommandList
     public static Command[] Create() =>
     [
         new RunCommand(),
+        new StraceCommand(),
+        MapCommand.Create(),
+        AgentCheckCommand.Create(),
         new VerifyCommand(),
         Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
