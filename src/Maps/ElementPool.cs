@@ -16,7 +16,7 @@ internal sealed unsafe class ElementPool
     private const uint AdvanceEvery = 32;
 
     /// <summary>As many elements may wait for a reader that stays inside: several updates for each event of a long batch.</summary>
-    private const ulong SpareElements = 4096;
+    private const ulong SpareElements = 16384;
 
     private readonly MapMemory _memory;
     private readonly CpuList* _lists;
@@ -25,6 +25,7 @@ internal sealed unsafe class ElementPool
     private readonly uint _end;
     private readonly uint _chunk;
     private readonly Mark* _mark;
+    private readonly uint _mostWaiting;
 
     /// <summary>
     /// Lays out <paramref name="capacity"/> elements that may be live at once, and some more for those on their way out. <paramref name="outside"/> is what the
@@ -40,6 +41,7 @@ internal sealed unsafe class ElementPool
         var total = capacity + spare;
         if ((total + 1) * _unit >= HashLayout.LockBit) throw new OverflowException($"a map of {capacity} elements of {elementSize} bytes");
         Slots = (uint)total;
+        _mostWaiting = (uint)(spare / (2 * cpus));
         Base = memory.Allocate((nuint)((total + 1) * elementSize));
         _end = (uint)((total + 1) * _unit);
         _chunk = (uint)Math.Clamp(total / (cpus * 8), 1, 64);
@@ -106,7 +108,7 @@ internal sealed unsafe class ElementPool
     {
         if (list->Tail - list->Head == list->Size) Grow(list);
         list->Queue[list->Tail++ & (list->Size - 1)] = reference;
-        if ((++list->Open % AdvanceEvery) == 0) MapEpoch.TryAdvance();
+        if ((++list->Open % AdvanceEvery) == 0 && !MapEpoch.TryAdvance() && list->Tail - list->Head > _mostWaiting) MapEpoch.Press();
     }
 
     /// <summary>
