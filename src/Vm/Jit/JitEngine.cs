@@ -32,11 +32,7 @@ public sealed class JitEngine : IProgramEngine
     public LoadedProgram Load(ExecutableProgram program)
     {
         if (!IsSupported) throw new PlatformNotSupportedException(UnsupportedReason);
-<<<<<<< HEAD
         if (!program.Verified && InsnChecks.Program(program.Insns) is { } wrong)
-=======
-        if (!program.Verified && Isa.InsnChecks.Program(program.Insns) is { } wrong)
->>>>>>> isa
             throw new InvalidProgramException($"instruction {wrong.Slot}: {wrong.Message}");
         return new JitProgram(program, JitCompiler.Compile(program, Options));
     }
