@@ -90,7 +90,14 @@ public static class StraceFormatter
 
     private static string ModeName(Insn insn) => (insn.Code & 0xe0) switch
     {
-        0x00 => "IMM", 0x20 => "ABS", 0x40 => "IND", 0x60 => "MEM", 0x80 => "MEMSX", 0xa0 => "MSH", 0xc0 => "XADD", _ => "0xe0",
+        0x00 => "IMM",
+        0x20 => "ABS",
+        0x40 => "IND",
+        0x60 => "MEM",
+        0x80 => "MEMSX",
+        0xa0 => "MSH",
+        0xc0 => "XADD",
+        _ => "0xe0",
     };
 
     private static string Register(int number) => number <= 10 ? $"BPF_REG_{number}" : $"0x{number:x} /* BPF_REG_??? */";
@@ -148,8 +155,10 @@ public static class StraceFormatter
     {
         string field = call.Command switch
         {
-            BpfCommand.BPF_PROG_GET_FD_BY_ID => "prog_id", BpfCommand.BPF_MAP_GET_FD_BY_ID => "map_id",
-            BpfCommand.BPF_BTF_GET_FD_BY_ID => "btf_id", BpfCommand.BPF_LINK_GET_FD_BY_ID => "link_id",
+            BpfCommand.BPF_PROG_GET_FD_BY_ID => "prog_id",
+            BpfCommand.BPF_MAP_GET_FD_BY_ID => "map_id",
+            BpfCommand.BPF_BTF_GET_FD_BY_ID => "btf_id",
+            BpfCommand.BPF_LINK_GET_FD_BY_ID => "link_id",
             BpfCommand.BPF_PROG_GET_NEXT_ID or BpfCommand.BPF_MAP_GET_NEXT_ID or BpfCommand.BPF_BTF_GET_NEXT_ID
                 or BpfCommand.BPF_LINK_GET_NEXT_ID => "start_id",
             _ => "",
