@@ -88,7 +88,7 @@ public sealed class ObjectVerifier
             {
                 Type = linked.Type,
                 ExpectedAttachType = linked.ExpectedAttachType,
-                Flags = linked.Flags | ExtraFlags,
+                Flags = linked.Flags | ExtraFlags | LoadFlagTags.Of(linked),
                 GplCompatible = BpfSyscall.IsGplCompatible(linked.License),
                 Privileged = Privileged,
                 AttachBtfId = linked.AttachBtfId,
