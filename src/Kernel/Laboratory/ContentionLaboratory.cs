@@ -102,7 +102,8 @@ public sealed class ContentionLaboratory
                 start.SignalAndWait();
                 if (door is null) w.Run(() => Volatile.Read(ref stop));
                 else w.RunThroughMailbox(() => Volatile.Read(ref stop)).GetAwaiter().GetResult();
-            }) { IsBackground = true }).ToList();
+            })
+            { IsBackground = true }).ToList();
             threads.ForEach(t => t.Start());
             start.SignalAndWait();
             var begin = Stopwatch.GetTimestamp();

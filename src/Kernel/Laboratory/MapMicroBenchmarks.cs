@@ -304,7 +304,13 @@ public static unsafe class MapMicroBenchmarks
                 if (insns[i].IsHelperCall && insns[i].Imm is 1 or 2 or 3 or 131) facts[i] = new InsnFacts(1, 0, false, false, false, false);
             _program = Platform.Engine(EngineKind.Jit).Load(new ExecutableProgram
             {
-                Name = "bench", Type = ProgramType.SocketFilter, Insns = insns, Maps = [map], Helpers = Platform.Helpers, Facts = facts, Verified = true,
+                Name = "bench",
+                Type = ProgramType.SocketFilter,
+                Insns = insns,
+                Maps = [map],
+                Helpers = Platform.Helpers,
+                Facts = facts,
+                Verified = true,
             });
             _context = (RunContext*)System.Runtime.InteropServices.NativeMemory.AllocZeroed((nuint)sizeof(RunContext) + 256);
             *_context = new RunContext { CpuId = cpu, RandomState = 1, Fuel = long.MaxValue };

@@ -19,7 +19,14 @@ public class ContentionTests
     {
         var result = new ContentionLaboratory().Run(new ContentionSpec
         {
-            Kind = kind, Style = style, Keys = 4, MaxEntries = 8, ValueSize = 16, Cpus = [1, 3], Duration = Short, Compare = false,
+            Kind = kind,
+            Style = style,
+            Keys = 4,
+            MaxEntries = 8,
+            ValueSize = 16,
+            Cpus = [1, 3],
+            Duration = Short,
+            Compare = false,
         });
         Assert.Equal(2, result.Runs.Count);
         Assert.All(result.Runs, r =>
@@ -34,7 +41,12 @@ public class ContentionTests
     {
         var result = new ContentionLaboratory().Run(new ContentionSpec
         {
-            Keys = 100, MaxEntries = 10, Style = UpdateStyle.Atomic, Cpus = [1], Duration = Short, Compare = false,
+            Keys = 100,
+            MaxEntries = 10,
+            Style = UpdateStyle.Atomic,
+            Cpus = [1],
+            Duration = Short,
+            Compare = false,
         });
         Assert.True(result.Runs[0].FailedUpdates > 0);
         Assert.Equal(result.Runs[0].FailedUpdates, result.Runs[0].LostUpdates);

@@ -201,7 +201,10 @@ public sealed unsafe class RuntimeTests
     private static LoadedProgram Load(string engine, Insn[] insns, int[] starts, BpfMap[] maps) => TestEngines.Find(engine).Load(new ExecutableProgram
     {
         Insns = maps.Length == 0 ? insns : [.. insns.Select(insn => insn.IsLdImm64 ? new Insn(insn.Code, insn.Dst, insn.Src, 0, 0) : insn)],
-        FunctionStarts = starts, Helpers = s_helpers, Maps = maps, Verified = insns.Any(i => i.Class == InsnClass.Ldx && i.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx),
+        FunctionStarts = starts,
+        Helpers = s_helpers,
+        Maps = maps,
+        Verified = insns.Any(i => i.Class == InsnClass.Ldx && i.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx),
     });
 
     private static BpfMap CreateMap(MapSpec spec) => MapFactory.Create(spec, 1).Map ?? throw new InvalidOperationException(spec.Name);

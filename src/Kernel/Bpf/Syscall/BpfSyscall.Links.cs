@@ -29,7 +29,9 @@ public sealed partial class BpfSyscall
             case PerfEventType.Software or PerfEventType.Hardware when attr.Cpu >= (int)_environment.Cpus:
                 return -(int)Errno.ENODEV;
         }
-        var value = new PerfEventObject(attr);
+        const ulong BpfOutput = 10;
+        bool ring = attr is { Type: PerfEventType.Software, Config: BpfOutput };
+        var value = new PerfEventObject(attr) { Buffer = ring ? new PerfEventBuffer((uint)Math.Max(0, attr.Cpu), attr.BufferPages) : null };
         return Fds.Install(value);
     }
 
