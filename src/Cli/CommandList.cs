@@ -10,12 +10,18 @@ internal static class CommandList
     public static Command[] Create() =>
     [
         new RunCommand(),
+        new StraceCommand(),
+        MapCommand.Create(),
+        AgentCheckCommand.Create(),
         new VerifyCommand(),
+        Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
+        new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>
     public static Command[] Bench() =>
     [
+        new Bench.BenchMapsCommand(),
     ];
 }

@@ -18,15 +18,16 @@ public sealed class MapActor : ReceiveActor, IWithTimers
         _map = map;
         Receive<LookupElem>(Lookup);
         Receive<UpdateElem>(Update);
+        Receive<AddElem>(Add);
         Receive<DeleteElem>(m => Answer(_map.Delete(m.Key)));
         Receive<LookupAndDeleteElem>(LookupAndDelete);
         Receive<GetNextKey>(NextKey);
         Receive<LookupBatch>(Batch);
         Receive<UpdateBatch>(Batch);
         Receive<DeleteBatch>(Batch);
-        Receive<GetSnapshot>(_ => Sender.Tell(_map.Snapshot()));
+        Receive<GetSnapshot>(_ => Reply(_map.Snapshot()));
         Receive<FreezeMap>(_ => Answer(_map.Freeze()));
-        Receive<GetStatistics>(_ => Sender.Tell(new MapStatus(_map.Spec, _map.Id, _map.Count, _map.Frozen, _map.MemoryBytes, _map.NativeBytes, _map.Statistics.Total)));
+        Receive<GetStatistics>(_ => Reply(new MapStatus(_map.Spec, _map.Id, _map.Count, _map.Frozen, _map.MemoryBytes, _map.NativeBytes, _map.Statistics.Total)));
         Receive<WatchMap>(Watch);
         Receive<UnwatchMap>(_ => Forget(Sender));
         Receive<DeltaReceived>(Acknowledge);
@@ -40,30 +41,49 @@ public sealed class MapActor : ReceiveActor, IWithTimers
     /// <summary>How to make the actor of a map.</summary>
     public static Props Props(BpfMap map) => Akka.Actor.Props.Create(() => new MapActor(map));
 
-    private void Answer(int errno) => Sender.Tell(new MapReply(errno));
+    /// <summary>Answers, unless nobody has asked: then the message was an order.</summary>
+    private void Reply(object answer)
+    {
+        if (!Sender.Equals(Context.System.DeadLetters)) Sender.Tell(answer);
+    }
+
+    private void Answer(int errno) => Reply(new MapReply(errno));
 
     private void Lookup(LookupElem message)
     {
         var value = new byte[_map.UserValueSize];
         message.Value?.AsSpan(0, Math.Min(value.Length, message.Value.Length)).CopyTo(value);
         var errno = _map.Lookup(message.Key, value, message.Flags);
-        Sender.Tell(new MapReply(errno, errno == 0 ? value : null));
+        Reply(new MapReply(errno, errno == 0 ? value : null));
     }
 
     private void Update(UpdateElem message) => Answer(_map.Update(message.Key, message.Value, message.Flags));
+
+    private void Add(AddElem message)
+    {
+        var value = new byte[_map.UserValueSize];
+        var errno = _map.Lookup(message.Key, value);
+        if (errno == 0 || errno == -(int)Errno.ENOENT)
+        {
+            var counter = value.Length >= sizeof(long) ? BitConverter.ToInt64(value) : 0;
+            errno = BitConverter.TryWriteBytes(value, counter + message.Delta) ? _map.Update(message.Key, value) : -(int)Errno.EINVAL;
+        }
+
+        Answer(errno);
+    }
 
     private void LookupAndDelete(LookupAndDeleteElem message)
     {
         var value = new byte[_map.UserValueSize];
         var errno = _map.LookupAndDelete(message.Key, value, message.Flags);
-        Sender.Tell(new MapReply(errno, errno == 0 ? value : null));
+        Reply(new MapReply(errno, errno == 0 ? value : null));
     }
 
     private void NextKey(GetNextKey message)
     {
         var next = new byte[_map.Spec.KeySize];
         var errno = _map.GetNextKey(message.Key ?? [], next);
-        Sender.Tell(new MapReply(errno, errno == 0 ? next : null));
+        Reply(new MapReply(errno, errno == 0 ? next : null));
     }
 
     private void Batch(LookupBatch message)
@@ -73,21 +93,21 @@ public sealed class MapActor : ReceiveActor, IWithTimers
         var keys = new byte[room * _map.Spec.KeySize];
         var values = new byte[room * _map.UserValueSize];
         var errno = _map.LookupBatch(message.InBatch ?? [], token, keys, values, ref room, message.ElemFlags, message.Delete);
-        Sender.Tell(new BatchReply(errno, room, token, keys[..(int)(room * _map.Spec.KeySize)], values[..(int)(room * _map.UserValueSize)]));
+        Reply(new BatchReply(errno, room, token, keys[..(int)(room * _map.Spec.KeySize)], values[..(int)(room * _map.UserValueSize)]));
     }
 
     private void Batch(UpdateBatch message)
     {
         var count = message.Count;
         var errno = _map.UpdateBatch(message.Keys, message.Values, ref count, message.ElemFlags);
-        Sender.Tell(new BatchReply(errno, count));
+        Reply(new BatchReply(errno, count));
     }
 
     private void Batch(DeleteBatch message)
     {
         var count = message.Count;
         var errno = _map.DeleteBatch(message.Keys, ref count, message.ElemFlags);
-        Sender.Tell(new BatchReply(errno, count));
+        Reply(new BatchReply(errno, count));
     }
 
     private void Watch(WatchMap message)

@@ -9,6 +9,12 @@ public sealed record LookupElem(byte[] Key, ulong Flags = 0, byte[]? Value = nul
 /// <summary>BPF_MAP_UPDATE_ELEM; answered by <see cref="MapReply"/>.</summary>
 public sealed record UpdateElem(byte[] Key, byte[] Value, ulong Flags = 0) : MapMessage;
 
+/// <summary>
+/// Adds to the 8-byte counter at the start of a value, creating the entry if it is missing; answered by <see cref="MapReply"/>. Exact among
+/// messages; a program that adds at the same time may still get lost, as with any read and write of user space.
+/// </summary>
+public sealed record AddElem(byte[] Key, long Delta) : MapMessage;
+
 /// <summary>BPF_MAP_DELETE_ELEM; answered by <see cref="MapReply"/>.</summary>
 public sealed record DeleteElem(byte[] Key) : MapMessage;
 

@@ -9,6 +9,9 @@ public sealed record Scenario
     /// <summary>The scenario's name: the file name without extension.</summary>
     public required string Name { get; init; }
 
+    /// <summary>The file as the user named it.</summary>
+    public string File { get; init; } = "";
+
     /// <summary>One sentence on what it shows.</summary>
     public string Description { get; init; } = "";
 
@@ -33,9 +36,11 @@ public sealed record Scenario
 /// <param name="Kind">How to read the bytes.</param>
 /// <param name="Content">The file's bytes.</param>
 /// <param name="Attach">Which programs to attach where, by program name; empty: all, where their SEC() says.</param>
+/// <param name="MaxEntries">Capacities that replace those of the object, by map name.</param>
 /// <param name="Line">Line in the scenario, for errors.</param>
 public sealed record ProgramSource(
-    string Name, ProgramSourceKind Kind, byte[] Content, IReadOnlyDictionary<string, string> Attach, long Line);
+    string Name, ProgramSourceKind Kind, byte[] Content, IReadOnlyDictionary<string, string> Attach,
+    IReadOnlyDictionary<string, string> MaxEntries, long Line);
 
 /// <summary>How a program is given.</summary>
 public enum ProgramSourceKind

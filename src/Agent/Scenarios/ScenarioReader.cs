@@ -55,6 +55,7 @@ public static class ScenarioReader
         Scenario scenario = new()
         {
             Name = name,
+            File = file,
             Description = top.Text("description") ?? "",
             Duration = Duration(top, "duration") ?? TimeSpan.FromSeconds(1),
             Machine = new MachineSpec
@@ -113,7 +114,7 @@ public static class ScenarioReader
         if (given.Length != 1) throw new ConfigException(map.File, map.Line, "a program needs one of 'object', 'asm' or 'bytes'");
         string path = map.RequiredText(given[0].Key);
         byte[] content = open(path) ?? throw map.Error(given[0].Key, $"no such file '{path}'");
-        ProgramSource source = new(path, given[0].Kind, content, map.Dictionary("attach"), map.LineOf(given[0].Key));
+        ProgramSource source = new(path, given[0].Kind, content, map.Dictionary("attach"), map.Dictionary("max_entries"), map.LineOf(given[0].Key));
         map.RejectUnknownKeys();
         return source;
     }

@@ -52,6 +52,18 @@ public sealed class BpfObject : IDisposable
     /// <summary>The programs, in the order of the file.</summary>
     public IReadOnlyList<BpfObjectProgram> Programs => _programs;
 
+    /// <summary>
+    /// Called for each program that is refused, which then is left out; null lets the first refusal fail the load,
+    /// as libbpf does.
+    /// </summary>
+    public Action<BpfObjectProgram, BpfObjectException>? ProgramRefused { get; set; }
+
+    /// <summary>Gives maps that a tool would size at run time a plain size, so that the object loads without its tool.</summary>
+    public void GiveMapsPlainSizes()
+    {
+        foreach (BpfObjectMap map in _maps) map.GivePlainSize();
+    }
+
     /// <summary>The machine that the object is loaded into, null before <see cref="Load"/>.</summary>
     public Machine? Machine { get; private set; }
 

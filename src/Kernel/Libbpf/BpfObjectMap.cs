@@ -97,6 +97,8 @@ public sealed class BpfObjectMap
         return Live.Lookup(key, value) == 0 ? value : null;
     }
 
+    internal void GivePlainSize() => Change(MapFixups.WithPlainSize(_spec));
+
     internal MapSpec SpecForLoad(uint cpus)
     {
         MapSpec spec = MapFixups.ForLoad(_spec, cpus);

@@ -26,7 +26,7 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
             if (map.Fd >= 0 && map.Spec.Type != MapType.ProgArray) FillReferences(map, name => obj.FindMap(name)?.Fd ?? -1);
         var linker = new ObjectLinker(machine.KernelBtf, KernelProfile.Embedded.SymbolAddress);
         foreach (BpfObjectProgram program in obj.Programs)
-            if (program.AutoLoad) LoadProgram(program, linker);
+            if (program.AutoLoad) TryLoadProgram(program, linker);
         foreach (BpfObjectMap map in obj.Maps)
             if (map.Fd >= 0 && map.Spec.Type == MapType.ProgArray) FillReferences(map, name => obj.Programs.FirstOrDefault(p => p.Name == name)?.Fd ?? -1);
     }
@@ -107,6 +107,18 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
         }
     }
 
+    private void TryLoadProgram(BpfObjectProgram program, ObjectLinker linker)
+    {
+        try
+        {
+            LoadProgram(program, linker);
+        }
+        catch (BpfObjectException e) when (obj.ProgramRefused != null)
+        {
+            obj.ProgramRefused(program, e);
+        }
+    }
+
     private void LoadProgram(BpfObjectProgram program, ObjectLinker linker)
     {
         ProgramSpec linked = linker.Link(program.Spec with { AttachTarget = program.AttachTarget });
@@ -140,6 +152,9 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
         }
         _fds.Add(result);
         program.Loaded(_bpf, result, machine.KernelBtf);
+        // Constants stay readable for tools that look at the program later.
+        foreach (BpfObjectMap map in obj.Maps)
+            if (map.Fd >= 0 && map.Spec.Section.StartsWith(".rodata", StringComparison.Ordinal)) _bpf.ProgBindMap(result, map.Fd);
     }
 
     /// <summary>The decisive line of a rejection: the last before the statistics.</summary>

@@ -98,6 +98,8 @@ public sealed class ObjectVerifier
             Btf = linked.Btf,
             FuncInfos = linked.FuncInfos,
             LineInfos = linked.LineInfos,
+            CpuCount = PossibleCpus,
+            SymbolAddress = _profile.SymbolAddress,
             LogLevel = LogLevel,
         };
         VerifierResult result = EbpfVerifier.Verify(input);

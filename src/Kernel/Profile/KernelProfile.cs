@@ -47,7 +47,8 @@ public sealed class KernelProfile
     {
         if (Btf == null) return 0;
         uint id = Btf.FindId(name, BtfKind.Func);
-        if (id == 0) id = Btf.FindId(name, BtfKind.Var);
+        // A kernel without CONFIG_KALLSYMS_ALL knows the addresses of functions only.
+        if (id == 0 && Options.GetValueOrDefault("CONFIG_KALLSYMS_ALL") == "y") id = Btf.FindId(name, BtfKind.Var);
         return id == 0 ? 0 : TextBase + 64ul * id;
     }
 }

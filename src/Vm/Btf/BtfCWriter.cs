@@ -13,6 +13,7 @@ public sealed class BtfCWriter
     private readonly BtfData _btf;
     private readonly StringBuilder _out = new();
     private readonly HashSet<uint> _whole = [];
+    private readonly HashSet<uint> _written = [];
     private readonly HashSet<string> _declared = [];
     private readonly Dictionary<uint, string> _names = [];
     private readonly Dictionary<string, int> _uses = [];
@@ -42,6 +43,7 @@ public sealed class BtfCWriter
                 if (type.NameOffset != 0 && !_whole.Add(id)) return;
                 DefineMembers(type, depth);
                 if (type.NameOffset != 0) _out.Append(Body(type, 0, "")).Append(";\n\n");
+                _written.Add(id);
                 break;
             case BtfKind.Enum or BtfKind.Enum64:
                 if (type.Vlen == 0 || !_whole.Add(id)) return;
@@ -93,7 +95,7 @@ public sealed class BtfCWriter
                     return;
                 }
                 string head = $"{(type.Kind == BtfKind.Union || (type.Kind == BtfKind.Fwd && type.KindFlag) ? "union" : "struct")} {NameOf(type)}";
-                if (!_whole.Contains(id) && _declared.Add(head)) _out.Append(head).Append(";\n\n");
+                if (!_written.Contains(id) && _declared.Add(head)) _out.Append(head).Append(";\n\n");
                 break;
             case BtfKind.Enum or BtfKind.Enum64:
                 Define(id, depth + 1);
@@ -149,6 +151,9 @@ public sealed class BtfCWriter
             case BtfKind.FuncProto:
                 return Declaration(type.TypeId, $"{name}({Parameters(type)})", indent);
             case BtfKind.Const or BtfKind.Volatile or BtfKind.Restrict:
+                // An array of const of a const array's element says it twice.
+                if (type.Kind == BtfKind.Const && Skip(type.TypeId) is { Kind: BtfKind.Array } array && _btf[array.ArrayElementTypeId].Kind == BtfKind.Const)
+                    return Declaration(type.TypeId, name, indent);
                 string word = type.Kind == BtfKind.Const ? "const" : type.Kind == BtfKind.Volatile ? "volatile" : "restrict";
                 return Skip(type.TypeId).Kind == BtfKind.Ptr && _btf[type.TypeId].Kind != BtfKind.Typedef
                     ? Declaration(type.TypeId, Join(word, name), indent) : $"{word} {Declaration(type.TypeId, name, indent)}";

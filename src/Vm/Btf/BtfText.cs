@@ -94,7 +94,8 @@ public static class BtfText
     };
 
     private static string Value(BtfType type, BtfEnumerator constant) =>
-        type.KindFlag ? constant.Value.ToString() : type.Kind == BtfKind.Enum ? ((uint)constant.Value).ToString() : ((ulong)constant.Value).ToString();
+        type.Kind == BtfKind.Enum ? type.KindFlag ? constant.Value.ToString() : ((uint)constant.Value).ToString()
+        : type.KindFlag ? $"{constant.Value}LL" : $"{(ulong)constant.Value}ULL";
 
     private static string Quoted(string name) => name.Length == 0 ? "'(anon)'" : $"'{name}'";
 

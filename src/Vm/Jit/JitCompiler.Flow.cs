@@ -227,7 +227,7 @@ internal sealed unsafe partial class JitCompiler
             _e.Ret();
         }
         _e.Bind(goOn);
-        _e.MovRI(Rax, -(int)Errno.ENOENT);
+        _e.MovRI(Rax, -(int)Errno.EINVAL);
     }
 
     private void EmitPacketLoad(in IrInsn n)

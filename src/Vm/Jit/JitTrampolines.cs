@@ -55,10 +55,12 @@ internal static unsafe class JitTrampolines
 
     private static void EmitBatch(X86Emitter e)
     {
-        // rsp + 8: code; + 16: request; + 24: end.
-        const int frame = 40, code = 8, request = 16, end = 24;
+        // rsp + 8: code; + 16: request; + 24: end; + 32: program.
+        const int frame = 40, code = 8, request = 16, end = 24, program = 32;
         Enter(e, Rcx, frame);
         e.Store(new X86Memory(Rsp, code), Rdi, 8);
+        e.Load(Rax, new X86Memory(R12, RunContextOffsets.Program), 8);
+        e.Store(new X86Memory(Rsp, program), Rax, 8);
         e.ShiftRI(X86Shift.Shl, Rdx, 6, true);
         e.AluRR(X86Alu.Add, Rdx, Rsi, true);
         e.Store(new X86Memory(Rsp, end), Rdx, 8);
@@ -80,6 +82,9 @@ internal static unsafe class JitTrampolines
         }
         e.Store(new X86Memory(R12, RunContextOffsets.Ctx), Rdi, 8);
         e.StoreImm(new X86Memory(R12, RunContextOffsets.TailCalls), 0, 4);
+        // A tail call has left the program that it went to.
+        e.Load(Rax, new X86Memory(Rsp, program), 8);
+        e.Store(new X86Memory(R12, RunContextOffsets.Program), Rax, 8);
         e.Load(Rax, new X86Memory(Rsp, code), 8);
         e.CallR(Rax);
         e.Load(Rsi, new X86Memory(Rsp, request), 8);

@@ -19,6 +19,7 @@ internal static class RunContextOffsets
     public static readonly int Fault = Of(nameof(RunContext.Fault));
     public static readonly int FaultInsn = Of(nameof(RunContext.FaultInsn));
     public static readonly int Ctx = Of(nameof(RunContext.Ctx));
+    public static readonly int Program = Of(nameof(RunContext.Program));
     public static readonly int TailCalls = Of(nameof(RunContext.TailCalls));
     public static readonly int EngineStack = Of(nameof(RunContext.EngineStack));
     public static readonly int CallDepth = Of(nameof(RunContext.CallDepth));

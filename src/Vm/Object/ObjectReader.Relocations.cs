@@ -35,6 +35,8 @@ internal sealed partial class ObjectReader
             if (IsCall(insn) && insn.Src == (int)CallKind.Local && !program.Relocations.Exists(r => r.Slot == i && r.Kind == RelocationKind.ExternCall)) program.HasCalls = true;
             if (insn.IsLdImm64 && insn.Src == (int)PseudoSource.Func) program.HasCalls = true;
         }
+
+        if (program.Relocations.Exists(r => r.Kind == RelocationKind.SubprogramAddress)) program.HasCalls = true;
     }
 
     private ProgramRelocation Classify(ProgramEntry program, int slot, ElfSymbol symbol)

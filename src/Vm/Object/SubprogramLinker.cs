@@ -30,20 +30,23 @@ internal sealed class SubprogramLinker(IReadOnlyList<ProgramEntry> functions, in
             for (; slot < current.Slots; slot++)
             {
                 Insn insn = current.Insns[slot];
-                bool call = insn.IsLocalCall, address = insn.IsLdImm64 && insn.Src == (int)PseudoSource.Func;
-                if (!call && !address) continue;
+                bool call = insn.IsLocalCall;
+                if (!call && !insn.IsLdImm64) continue;
                 ProgramRelocation? relocation = current.FindRelocation(slot);
+                bool address = insn.IsLdImm64
+                    && (insn.Src == (int)PseudoSource.Func || relocation?.Kind == RelocationKind.SubprogramAddress);
+                if (!call && !address) continue;
                 if (relocation?.Kind == RelocationKind.ExternCall) continue;
                 ProgramEntry callee = Target(current, slot, insn, relocation, address);
                 if (linked.Starts.TryGetValue(callee, out int at))
                 {
-                    linked.Insns[first + slot] = With(insn, at - (first + slot) - 1);
+                    linked.Insns[first + slot] = With(insn, at - (first + slot) - 1, address);
                     continue;
                 }
                 if (callee.Error != null) throw new ObjectException(callee.Error);
                 at = linked.Add(callee);
                 if (linked.Insns.Count > MaxSlots) throw new ObjectException($"prog '{current.Name}': {linked.Insns.Count} instructions with subprograms are too many");
-                linked.Insns[first + slot] = With(insn, at - (first + slot) - 1);
+                linked.Insns[first + slot] = With(insn, at - (first + slot) - 1, address);
                 pending.Push((current, first, slot + 1));
                 pending.Push((callee, at, 0));
                 break;
@@ -51,7 +54,8 @@ internal sealed class SubprogramLinker(IReadOnlyList<ProgramEntry> functions, in
         }
     }
 
-    private static Insn With(Insn insn, int imm) => insn with { Imm = imm };
+    private static Insn With(Insn insn, int imm, bool address) => address
+        ? new Insn(insn.Code, insn.Dst, (int)PseudoSource.Func, insn.Off, imm) : insn with { Imm = imm };
 
     private ProgramEntry Target(ProgramEntry caller, int slot, Insn insn, ProgramRelocation? relocation, bool address)
     {

@@ -160,7 +160,7 @@ internal sealed partial class ProgramVerifier
         if (IsPointerValue(regno)) Reject(Errno.EACCES, $"R{regno} leaks addr as return value");
         if (frame.InAsyncCallback)
         {
-            CheckReturnRange(ref reg, name, "async callback", (0, 0), exitMessage: "At async callback the register");
+            CheckReturnRange(regno, name, "async callback return", frame.CallbackReturnRange, exitMessage: "At async callback return the register");
             return;
         }
 
@@ -175,18 +175,19 @@ internal sealed partial class ProgramVerifier
         }
 
         if (Input.ProgramType.ReturnRange(Input.Attributes) is { } range)
-            CheckReturnRange(ref reg, name, "program exit", range, "At program exit the register");
+            CheckReturnRange(regno, name, "program exit", range, "At program exit the register");
     }
 
-    private void CheckReturnRange(ref RegisterState reg, string name, string where, (long Min, long Max) range, string exitMessage)
+    private void CheckReturnRange(int regno, string name, string where, (long Min, long Max) range, string exitMessage)
     {
+        ref RegisterState reg = ref Regs[regno];
         if (reg.Type != RegType.Scalar)
             Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
-        MarkChainPrecision(0);
+        MarkChainPrecision(regno);
         bool ret32 = Input.Attributes.Type != ProgramType.Lsm && where == "program exit";
         (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
         if (min >= range.Min && max <= range.Max) return;
-        LogBadRange(reg, range, where == "program exit" ? "program exit" : "async callback", name);
+        LogBadRange(reg, range, where, name);
         Reject(Errno.EINVAL);
     }
 

@@ -39,6 +39,9 @@ public sealed record VerifierInput
     /// <summary>CPUs of the machine, which bound bpf_get_smp_processor_id; null if unknown.</summary>
     public uint? CpuCount { get; init; }
 
+    /// <summary>Address of a kernel symbol by name, 0 if the kernel does not know it; null if every symbol is known.</summary>
+    public Func<string, ulong>? SymbolAddress { get; init; }
+
     /// <summary>BPF_LOG_* bits: 1, 2 and 4.</summary>
     public uint LogLevel { get; init; } = 1;
 }

@@ -127,6 +127,8 @@ internal sealed partial class ProgramVerifier
 
         if (type.Kind is not (BtfKind.Var or BtfKind.Func))
             Reject(Errno.EINVAL, $"pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC");
+        if (Input.SymbolAddress is { } addressOf && addressOf(type.Name) == 0)
+            Reject(Errno.ENOENT, $"ldimm64 failed to find the address for kernel symbol '{type.Name}'.");
     }
 
     /// <summary>The address of a kernel variable or function.</summary>

@@ -321,7 +321,11 @@ internal sealed partial class ProgramVerifier
 
     private void RecordTailCallKey(MapSpec map, ref InsnAux aux)
     {
-        if (map.Type != MapType.ProgArray) Reject(Errno.EINVAL, $"kernel subsystem misconfigured verifier");
+        if (map.Type != MapType.ProgArray) {
+            Verbose("expected prog array map for tail call");
+            Reject(Errno.EINVAL);
+        }
+
         ref RegisterState key = ref Regs[3];
         bool known = key.IsScalar && key.IsConst && key.UMin < map.MaxEntries;
         if (!known)

@@ -72,7 +72,8 @@ internal sealed partial class ProgramVerifier
         int regno = i + 1;
         ref RegisterState reg = ref Regs[regno];
         string name = meta.Params[i].Name;
-        if ((meta.Has(KfuncFlags.TrustedArgs) || meta.Has(KfuncFlags.Rcu)) && (reg.IsNull || reg.Type.MayBeNull()) && !IsNullable(name))
+        const KfuncFlags guaranteed = KfuncFlags.TrustedArgs | KfuncFlags.Rcu | KfuncFlags.Release;
+        if ((meta.Flags & guaranteed) != 0 && (reg.IsNull || reg.Type.MayBeNull()) && !IsNullable(name))
             Reject(Errno.EACCES, $"Possibly NULL pointer passed to trusted arg{i}");
         if (reg.RefObjId != 0)
         {

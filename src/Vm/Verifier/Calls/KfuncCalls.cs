@@ -115,6 +115,7 @@ internal sealed partial class ProgramVerifier
             Reject(Errno.EACCES, "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback");
         if (name == "bpf_rcu_read_lock")
         {
+            if (State.ActiveRcuLocks != 0) Reject(Errno.EINVAL, $"nested rcu read lock (kernel function {name})");
             State.ActiveRcuLocks++;
         }
         else if (name == "bpf_rcu_read_unlock")

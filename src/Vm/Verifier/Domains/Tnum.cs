@@ -140,5 +140,5 @@ internal readonly record struct Tnum(ulong Value, ulong Mask)
     public bool IsSubregConst => (uint)Mask == 0;
 
     /// <summary>As the verifier log prints it.</summary>
-    public override string ToString() => $"(0x{Value:x}; 0x{Mask:x})";
+    public override string ToString() => Mask != 0 ? $"(0x{Value:x}; 0x{Mask:x})" : Value <= ushort.MaxValue ? $"{Value}" : $"0x{Value:x}";
 }

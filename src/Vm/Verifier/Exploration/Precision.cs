@@ -306,6 +306,12 @@ internal sealed partial class ProgramVerifier
 
         if (insn.JmpOp == JmpOp.Exit)
         {
+            // A callback's arguments come from the kernel, so nobody in the program makes them exact.
+            if (subsequent >= 0 && Aux[subsequent].CallsCallback)
+            {
+                for (int i = 1; i <= 5; i++) bt.ClearReg(i);
+            }
+
             if ((bt.Regs & ArgumentRegs) != 0) RejectBug($"backtracking exit unexpected regs {bt.Regs:x}");
             // Only a function's result goes on in the caller; a callback's does not.
             bool result = subsequent - 1 >= 0 && Insns[subsequent - 1].IsLocalCall && bt.HasReg(0);

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using BpfSim.Maps;
 using BpfSim.Vm.Verifier.Exploration;
 using BpfSim.Vm.Verifier.State;
@@ -9,7 +8,6 @@ namespace BpfSim.Vm.Verifier;
 internal sealed partial class ProgramVerifier
 {
     private const int LongHistory = 40, MaxStatesUnprivileged = 64;
-    private readonly Dictionary<uint, int> _idCounts = [];
     private ExploredStates _explored = new(1);
     private StateCompare _compare = null!;
     private StackLiveness _stackLiveness = null!;
@@ -146,7 +144,6 @@ internal sealed partial class ProgramVerifier
         _lastJumpsProcessed = _jumpsProcessed;
         _lastInsnsProcessed = _insnsProcessed;
         if (BpfCapable) MarkAllImprecise(cur);
-        ClearSingularIds(cur);
         var kept = new VerifierState();
         kept.CopyFrom(cur, _frames);
         // The history up to here belongs to the checkpoint; the path goes on with an empty one.
@@ -177,43 +174,6 @@ internal sealed partial class ProgramVerifier
             {
                 if (frame.Stack[i].IsSpilledScalar) frame.Stack[i].Spilled.Precise = false;
             }
-        }
-    }
-
-    /// <summary>An id that only one number has relates nothing, and would only keep states apart.</summary>
-    private void ClearSingularIds(VerifierState st)
-    {
-        _idCounts.Clear();
-        for (int f = 0; f <= st.CurFrame; f++)
-        {
-            FuncFrame frame = st.Frames[f]!;
-            for (int i = 0; i < 11; i++) Count(frame.Regs[i]);
-            for (int i = 0; i < frame.StackSlots; i++)
-            {
-                if (frame.Stack[i].IsSpilled) Count(frame.Stack[i].Spilled);
-            }
-        }
-
-        if (_idCounts.Count == 0) return;
-        for (int f = 0; f <= st.CurFrame; f++)
-        {
-            FuncFrame frame = st.Frames[f]!;
-            for (int i = 0; i < 11; i++) Clear(ref frame.Regs[i]);
-            for (int i = 0; i < frame.StackSlots; i++)
-            {
-                if (frame.Stack[i].IsSpilled) Clear(ref frame.Stack[i].Spilled);
-            }
-        }
-
-        void Count(in RegisterState reg)
-        {
-            if (reg.Type != RegType.Scalar || reg.Id == 0) return;
-            CollectionsMarshal.GetValueRefOrAddDefault(_idCounts, reg.Id & ~RegisterState.AddConst, out _)++;
-        }
-
-        void Clear(ref RegisterState reg)
-        {
-            if (reg.Type == RegType.Scalar && reg.Id != 0 && _idCounts[reg.Id & ~RegisterState.AddConst] == 1) ClearScalarId(ref reg);
         }
     }
 

@@ -97,8 +97,11 @@ internal sealed partial class ProgramVerifier
         CheckRegArg(dst, RegUse.DestinationNoMark);
         ref RegisterState reg = ref Regs[dst];
         bool is32 = insn.Class == InsnClass.Alu;
+        bool swap = !is32 || insn.Source == OperandSource.X;
+        // On a little-endian machine "to little endian" of all 64 bits changes nothing.
+        if (insn.AluOp == AluOp.End && !swap && insn.Imm == 64) return;
         if (insn.AluOp == AluOp.Neg) reg.Bounds.Apply(AluOp.Neg, is32, reg.Bounds);
-        else reg.Bounds.ByteSwap(insn.Imm, swap: !is32 || insn.Source == OperandSource.X);
+        else reg.Bounds.ByteSwap(insn.Imm, swap);
         ClearScalarId(ref reg);
     }
 

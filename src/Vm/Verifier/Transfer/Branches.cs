@@ -174,7 +174,7 @@ internal sealed partial class ProgramVerifier
         if (byRegister)
         {
             ref RegisterState b = ref here[insn.Src], b2 = ref there[insn.Src];
-            if (a.Type != RegType.Scalar || b.Type != RegType.Scalar || insn.Dst == insn.Src) return;
+            if (a.Type != RegType.Scalar || b.Type != RegType.Scalar) return;
             ScalarRange.Refine(ref a2.Bounds, ref b2.Bounds, op, is32, true);
             ScalarRange.Refine(ref a.Bounds, ref b.Bounds, op, is32, false);
             CheckBoundsSanity(ref b2, "true_reg2");

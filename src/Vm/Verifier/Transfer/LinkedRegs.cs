@@ -42,7 +42,12 @@ internal sealed partial class ProgramVerifier
         for (int f = State.CurFrame; f >= 0; f--)
         {
             FuncFrame frame = State.Frames[f]!;
-            for (int i = 0; i < 10; i++) Collect(ref frame.Regs[i], new LinkedReg(f, true, i), id);
+            int live = Aux[f == State.CurFrame ? InsnIdx : State.Frames[f + 1]!.CallSite].LiveRegsBefore;
+            for (int i = 0; i < 10; i++)
+            {
+                if ((live & (1 << i)) != 0) Collect(ref frame.Regs[i], new LinkedReg(f, true, i), id);
+            }
+
             for (int i = 0; i < frame.StackSlots; i++)
             {
                 if (frame.Stack[i].IsSpilled) Collect(ref frame.Stack[i].Spilled, new LinkedReg(f, false, i), id);

@@ -1,9 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
-using BpfSim.Tests.Shared;
 
-namespace BpfSim.Agent.Tests;
+namespace BpfSim.Tests.Shared;
 
 /// <summary>The independent OTLP receiver of tests/otlp, running under node.</summary>
 internal sealed class OtlpReceiver : IDisposable
