@@ -42,7 +42,7 @@ public static class EbpfVerifier
             Errno = errno,
             Message = message,
             Log = input.LogLevel == 0 ? "" : log.ToString(),
-            Xlated = errno == Errno.None ? verifier.Insns : [],
+            Xlated = errno == Errno.None ? Rewrites.ProbeLoads.Apply(verifier.Insns, verifier.Aux) : [],
             OriginalSlots = errno == Errno.None ? [.. Enumerable.Range(0, verifier.Insns.Length)] : [],
             FunctionStarts = [.. verifier.Subprogs.Select(s => s.Start)],
             InsnsProcessed = verifier.InsnsProcessed,
