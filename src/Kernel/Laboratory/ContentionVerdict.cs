@@ -19,7 +19,7 @@ internal static class ContentionVerdict
             lines.Add(same
                 ? $"Keep {Name(asked)}: it loses nothing, and no other kind or style that counts exactly is faster under this load."
                 : $"Choose {Name(best)}: it loses nothing and does {Number(best.Run.MillionsPerSecond)} million operations a second on {best.Run.Cpus} CPUs, " +
-                  $"{Number(best.Run.MillionsPerSecond / asked.Run.MillionsPerSecond)} times {Name(asked)}.");
+                  $"{Number(best.Run.MillionsPerSecond / asked.Run.MillionsPerSecond)} times the speed of {Name(asked)}.");
             if (!same && best.Style == UpdateStyle.PerCpu)
                 lines.Add($"It costs memory for every CPU: {Bytes(best.Run.KernelBytes)} instead of {Bytes(asked.Run.KernelBytes)} with {best.Run.Cpus} CPUs.");
         }
