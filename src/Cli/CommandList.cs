@@ -25,6 +25,9 @@ internal static class CommandList
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>
     public static Command[] Bench() =>
     [
+        new Bench.BenchVmCommand(),
         new Bench.BenchMapsCommand(),
+        new Bench.BenchEventsCommand(),
+        new Bench.BenchVerifierCommand(),
     ];
 }

@@ -19,7 +19,8 @@ internal sealed class ConformanceCommand : CliCommand
     private readonly Option<string?> _program = new("--program") { Description = "The program's bytes, instead of standard input", HelpName = "HEX" };
     private readonly Option<string> _engine = new Option<string>("--engine")
     {
-        Description = "How the program is run; the programs are not verified", DefaultValueFactory = _ => "checked",
+        Description = "How the program is run; the programs are not verified",
+        DefaultValueFactory = _ => "checked",
     };
 
     public ConformanceCommand() : base("conformance", "Runs one program by the plugin protocol of the bpf_conformance suite", "echo 'b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00' | bpfsim conformance")
