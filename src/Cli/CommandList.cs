@@ -16,7 +16,10 @@ internal static class CommandList
         new VerifyCommand(),
         Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
-        new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench vm", Bench()),
+        new AsmCommand(),
+        new DisasmCommand(),
+        new ConformanceCommand(),
+        new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>
@@ -24,5 +27,7 @@ internal static class CommandList
     [
         new Bench.BenchVmCommand(),
         new Bench.BenchMapsCommand(),
+        new Bench.BenchEventsCommand(),
+        new Bench.BenchVerifierCommand(),
     ];
 }

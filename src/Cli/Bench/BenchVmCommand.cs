@@ -14,7 +14,9 @@ internal sealed class BenchVmCommand : CliCommand
     private readonly Option<int> _rounds = new("--rounds") { Description = "Rounds of which the best counts", HelpName = "N", DefaultValueFactory = _ => 60 };
     private readonly Option<string[]> _without = new("--without")
     {
-        Description = "Optimisations of the JIT to turn off: " + string.Join(", ", SwitchNames()), HelpName = "NAME", AllowMultipleArgumentsPerToken = true,
+        Description = "Optimisations of the JIT to turn off: " + string.Join(", ", SwitchNames()),
+        HelpName = "NAME",
+        AllowMultipleArgumentsPerToken = true,
     };
 
     public BenchVmCommand() : base("vm", "Measures interpreter, JIT, the host kernel's JIT and gcc -O2 on the same programs",

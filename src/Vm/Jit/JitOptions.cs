@@ -31,7 +31,9 @@ public sealed record JitOptions
         StrengthReduction = false,
         DeadCode = false,
         ZeroExtension = false,
-        LoopInversion = false, BlockPlacement = false, ConstantHoisting = false,
+        LoopInversion = false,
+        BlockPlacement = false,
+        ConstantHoisting = false,
     };
 
     /// <summary>Division and modulo by constants become multiplications by the reciprocal.</summary>

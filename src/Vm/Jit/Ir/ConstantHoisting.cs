@@ -76,7 +76,13 @@ internal static class ConstantHoisting
         {
             insns.Add(new IrInsn
             {
-                Op = IrOp.MovImm, Dst = register, A = IrInsn.None, B = IrInsn.None, Index = IrInsn.None, Scale = 1, Imm = constant,
+                Op = IrOp.MovImm,
+                Dst = register,
+                A = IrInsn.None,
+                B = IrInsn.None,
+                Index = IrInsn.None,
+                Scale = 1,
+                Imm = constant,
                 Slot = program.Insns[0].Slot,
             });
         }
