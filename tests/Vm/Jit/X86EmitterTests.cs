@@ -25,7 +25,7 @@ public sealed class X86EmitterTests
                 Check($"movsxd {x}, {Low(y, 4)}", e => e.MovSx(a, b, 4, true));
                 Check($"movzx {Low(x, 4)}, {Low(y, 1)}", e => e.MovZx(a, b, 1));
                 Check($"movsx {x}, {Low(y, 2)}", e => e.MovSx(a, b, 2, true));
-                Check($"imul {x}, {y}, 0x12345", e => e.ImulRRI(a, b, 0x12345, true));
+                Check(a == b ? $"imul {x}, 0x12345" : $"imul {x}, {y}, 0x12345", e => e.ImulRRI(a, b, 0x12345, true));
                 Check($"shlx {x}, {y}, {x}", e => e.ShiftX(X86Shift.Shl, a, b, a, true));
                 Check($"sarx {Low(x, 4)}, {Low(y, 4)}, {Low(y, 4)}", e => e.ShiftX(X86Shift.Sar, a, b, b, false));
                 Check($"mulx {x}, {y}, {x}", e => e.Mulx(a, b, a, true));
