@@ -15,8 +15,9 @@ public static class JitDump
     /// <param name="program">A program that the JIT loaded.</param>
     /// <param name="text">The text of the BPF instruction at a slot, as <c>dump xlated</c> prints it; null for the plain disassembler.</param>
     /// <param name="source">The source line at a slot, where a new one begins, else null.</param>
+    /// <param name="functionName">The heading of a function by number; null for the program's name.</param>
     /// <param name="opcodes">Adds a line of the bytes under each instruction.</param>
-    public static string Format(JitProgram program, Func<int, string>? text = null, Func<int, string?>? source = null, bool opcodes = false)
+    public static string Format(JitProgram program, Func<int, string>? text = null, Func<int, string?>? source = null, Func<int, string>? functionName = null, bool opcodes = false)
     {
         text ??= slot => PlainText(program.Program, slot);
         ReadOnlySpan<byte> code = program.MachineCode;
@@ -35,7 +36,7 @@ public static class JitDump
             int offset = (int)decoder.IP;
             if (function < map.Entries.Length && map.Entries[function] <= offset)
             {
-                result.Append($"{FunctionName(program.Program, function)}:\n");
+                result.Append($"{functionName?.Invoke(function) ?? FunctionName(program.Program, function)}:\n");
                 function++;
             }
             for (; insn < map.Slots.Length && map.Positions[insn] <= offset; insn++)
@@ -48,7 +49,7 @@ public static class JitDump
             Instruction instruction = decoder.Decode();
             formatter.Format(instruction, output);
             result.Append($"{offset,4:x}:\t{output.ToStringAndReset()}\n");
-            if (opcodes) result.Append("\t\t").AppendJoin(' ', code.Slice(offset, instruction.Length).ToArray().Select(b => b.ToString("x2"))).Append('\n');
+            if (opcodes) result.Append('\t').AppendJoin(' ', code.Slice(offset, instruction.Length).ToArray().Select(b => b.ToString("x2"))).Append('\n');
         }
         return result.ToString();
     }

@@ -15,7 +15,11 @@ public sealed unsafe class JitCallTests
         AssembledProgram assembled = BpfAssembler.Program(text);
         return new ExecutableProgram
         {
-            Insns = assembled.Insns, FunctionStarts = assembled.FunctionStarts, Helpers = TestHelpers.Table, Verified = verified, Maps = maps,
+            Insns = assembled.Insns,
+            FunctionStarts = assembled.FunctionStarts,
+            Helpers = TestHelpers.Table,
+            Verified = verified,
+            Maps = maps,
         };
     }
 

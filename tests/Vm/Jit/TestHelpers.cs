@@ -24,7 +24,11 @@ internal static unsafe class TestHelpers
 
     private static HelperPrototype Row(int id, string name, delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> code, int arguments) => new()
     {
-        Id = id, Name = name, Return = ReturnType.Integer, Args = [.. Enumerable.Repeat(ArgType.Anything, arguments)], Implementation = code,
+        Id = id,
+        Name = name,
+        Return = ReturnType.Integer,
+        Args = [.. Enumerable.Repeat(ArgType.Anything, arguments)],
+        Implementation = code,
     };
 
     [UnmanagedCallersOnly]

@@ -85,12 +85,19 @@ internal sealed class ProgDumpCommand : CliCommand
     private static void DumpJited(BpfProgram program, bool opcodes)
     {
         if (program.Loaded is not JitProgram code) throw new CliException($"program {program.Name} was not compiled", ExitCode.Failed);
-        Console.WriteLine($"bpf_prog_{program.TagText}_{program.Name}:");
-        foreach ((int offset, string text, byte[] bytes) in MachineCodeText.Disassemble(code.MachineCode.ToArray()))
+        Insn[] insns = program.Verdict.Xlated;
+        var names = new XlatedNames(program);
+        var lines = new Dictionary<int, LineInfo>();
+        foreach (LineInfo line in program.LineInfos) lines[line.InsnOff] = line;
+        int[] origins = program.Verdict.OriginalSlots;
+        string? source(int slot)
         {
-            Console.WriteLine($"{offset,4:x}:\t{text}");
-            if (opcodes) Console.WriteLine("\t" + string.Join(' ', bytes.Select(b => b.ToString("x2", CultureInfo.InvariantCulture))));
+            int origin = slot < origins.Length ? origins[slot] : slot;
+            bool first = slot == 0 || origins.Length == 0 || origins[slot - 1] != origin;
+            return first && lines.TryGetValue(origin, out LineInfo line) ? SourceLine(line, false).TrimStart(';', ' ') : null;
         }
+        string heading(int function) => $"bpf_prog_{program.TagText}_{program.Name}{(function == 0 ? "" : $"+F{function}")}";
+        Console.Write(JitDump.Format(code, slot => Disassembler.Line(insns, slot, names), source, heading, opcodes));
     }
 
     private static void WriteJson(BpfProgram[] programs, bool jited, bool opcodes)

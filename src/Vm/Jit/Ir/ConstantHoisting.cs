@@ -10,13 +10,14 @@ internal static class ConstantHoisting
     public static void Run(IrProgram program)
     {
         IrFunction main = program.Functions[0];
+        if (!Array.Exists(program.Insns, n => IsLarge(program, n))) return;
         List<(byte Register, long Constant)> hoisted = [];
         int free = FreeRegisters(program, main);
         bool[] inLoop = Loops(program, main);
         for (int i = main.Start; i < main.End; i++)
         {
             ref IrInsn n = ref program.Insns[i];
-            if (n.Op != IrOp.MovImm || !inLoop[i - main.Start] || n.Imm == (int)n.Imm || (ulong)n.Imm <= uint.MaxValue || IsMap(program, n.Imm)) continue;
+            if (!IsLarge(program, n) || !inLoop[i - main.Start]) continue;
             int known = hoisted.FindIndex(h => h.Constant == program.Insns[i].Imm);
             if (known < 0)
             {
@@ -30,6 +31,9 @@ internal static class ConstantHoisting
         }
         if (hoisted.Count > 0) Insert(program, hoisted);
     }
+
+    private static bool IsLarge(IrProgram program, in IrInsn n) =>
+        n.Op == IrOp.MovImm && n.Imm != (int)n.Imm && (ulong)n.Imm > uint.MaxValue && !IsMap(program, n.Imm);
 
     /// <summary>Map pointers are arguments; lookups want to see them as the constants that they are.</summary>
     private static unsafe bool IsMap(IrProgram program, long constant)

@@ -14,10 +14,10 @@ internal static class Placement
     /// <summary>Moves what it can and renumbers all targets.</summary>
     public static void Run(IrProgram program)
     {
+        if (!HasCandidate(program)) return;
         IrInsn[] old = program.Insns;
         List<IrInsn> insns = new(old.Length);
         int[] moved = new int[old.Length + 1];
-        bool any = false;
         List<(int Start, int End)> cold = [];
         foreach (ref IrFunction function in program.Functions.AsSpan())
         {
@@ -35,7 +35,6 @@ internal static class Placement
                 insns[^1] = inverted;
                 cold.Add((i + 1, target));
                 i = target - 1;
-                any = true;
             }
             foreach ((int from, int to) in cold)
             {
@@ -47,12 +46,21 @@ internal static class Placement
             }
             (function.Start, function.End) = (start, insns.Count);
         }
-        if (!any) return;
         IrInsn[] result = [.. insns];
         foreach (ref IrInsn n in result.AsSpan())
             if (n.HasTarget) n.Target = moved[n.Target];
         program.Insns = result;
         program.FindTargets();
+    }
+
+    private static bool HasCandidate(IrProgram program)
+    {
+        foreach (ref readonly IrFunction function in program.Functions.AsSpan())
+        {
+            for (int i = function.Start; i < function.End; i++)
+                if (IsCandidate(program, i, function)) return true;
+        }
+        return false;
     }
 
     private static bool IsCandidate(IrProgram program, int index, in IrFunction function)
