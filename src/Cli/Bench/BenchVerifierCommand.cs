@@ -7,7 +7,6 @@ using BpfSim.Maps;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier;
-using Spectre.Console;
 
 namespace BpfSim.Cli.Bench;
 
@@ -93,24 +92,19 @@ internal sealed class BenchVerifierCommand : CliCommand
 
     private static void PrintTable(List<Row> rows)
     {
-        var table = new Table().Border(TableBorder.Simple)
-            .AddColumns("program", "verdict", "insns walked", "kernel's", "ms", "kernel's ms", "ratio", "M insns/s", "states");
+        Console.WriteLine($"{"program",-28} {"verdict",-8} {"insns",8} {"kernel's",8} {"ms",9} {"kernel's",9} {"ratio",6} {"M/s",6} {"states",7}");
         foreach (Row row in rows)
         {
-            table.AddRow(
-                row.Name,
-                Verdict((int)row.Result.Errno) + (row.Kernel != null && row.KernelErrno != (int)row.Result.Errno ? $" (kernel: {Verdict(row.KernelErrno)})" : ""),
-                Text($"{row.Result.InsnsProcessed}"),
-                row.KernelInsns is { } k ? Text($"{k}") : "-",
-                Text($"{row.Ours.TotalMilliseconds:F2}"),
-                row.Kernel is { } t ? Text($"{t.TotalMilliseconds:F2}") : "-",
-                row.Kernel is { } r ? Text($"{row.Ours / r:F2}") : "-",
-                Text($"{Rate(row):F1}"),
-                Text($"{row.Result.TotalStates}"));
+            string verdict = Verdict((int)row.Result.Errno);
+            if (row.Kernel != null && row.KernelErrno != (int)row.Result.Errno) verdict += $", kernel: {Verdict(row.KernelErrno)}";
+            string kernelInsns = row.KernelInsns is { } k ? Text($"{k}") : "-";
+            string kernelMs = row.Kernel is { } t ? Text($"{t.TotalMilliseconds:F2}") : "-";
+            string ratio = row.Kernel is { } r ? Text($"{row.Ours / r:F2}") : "-";
+            Console.WriteLine(Text(
+                $"{row.Name,-28} {verdict,-8} {row.Result.InsnsProcessed,8} {kernelInsns,8} {row.Ours.TotalMilliseconds,9:F2} {kernelMs,9} {ratio,6} {Rate(row),6:F2} {row.Result.TotalStates,7}"));
         }
 
-        AnsiConsole.Write(table);
-        AnsiConsole.MarkupLine("[dim]The kernel's time is all of BPF_PROG_LOAD: verification, rewrites and its JIT.[/]");
+        Console.WriteLine("The kernel's time is all of BPF_PROG_LOAD: verification, rewrites and its JIT.");
     }
 
     private static string Verdict(int errno) => errno == 0 ? "accept" : ((Errno)errno).ToString();

@@ -58,7 +58,7 @@ internal static class Hints
         {
             if (!message.Contains(part, StringComparison.Ordinal)) continue;
             string place = source == null ? $"insn {insnIdx}" : $"insn {insnIdx}, {source}";
-            return $"hint: {advice} ({place})";
+            return $"{advice} ({place})";
         }
 
         return null;
