@@ -23,5 +23,6 @@ internal static class CommandList
     public static Command[] Bench() =>
     [
         new Bench.BenchMapsCommand(),
+        new Bench.BenchVerifierCommand(),
     ];
 }

@@ -81,13 +81,21 @@ internal sealed class BenchMapsCommand : CliCommand
         if (parsed.GetValue(_zipf) is { } exponent) spec = spec with { Distribution = KeyDistribution.Zipf, ZipfExponent = exponent };
         return spec with
         {
-            Style = Choice(parsed, _style, spec.Style), Distribution = Choice(parsed, _distribution, spec.Distribution),
-            Keys = parsed.GetValue(_keys) ?? spec.Keys, MaxEntries = parsed.GetValue(_maxEntries) ?? spec.MaxEntries,
-            KeySize = parsed.GetValue(_keySize) ?? spec.KeySize, ValueSize = parsed.GetValue(_valueSize) ?? spec.ValueSize,
-            ReadPercent = parsed.GetValue(_read) ?? spec.ReadPercent, DeletePercent = parsed.GetValue(_delete) ?? spec.DeletePercent,
-            Preallocate = spec.Preallocate && !parsed.GetValue(_noPrealloc), OwnLruLists = parsed.GetValue(_noCommonLru),
-            FullUpdate = spec.FullUpdate || parsed.GetValue(_fullUpdate), Compare = compare && !parsed.GetValue(_noCompare),
-            Cpus = Cpus(parsed.GetValue(_cpus)), Duration = parsed.GetValue(_duration) ?? spec.Duration, Seed = parsed.GetValue(_seed) ?? spec.Seed,
+            Style = Choice(parsed, _style, spec.Style),
+            Distribution = Choice(parsed, _distribution, spec.Distribution),
+            Keys = parsed.GetValue(_keys) ?? spec.Keys,
+            MaxEntries = parsed.GetValue(_maxEntries) ?? spec.MaxEntries,
+            KeySize = parsed.GetValue(_keySize) ?? spec.KeySize,
+            ValueSize = parsed.GetValue(_valueSize) ?? spec.ValueSize,
+            ReadPercent = parsed.GetValue(_read) ?? spec.ReadPercent,
+            DeletePercent = parsed.GetValue(_delete) ?? spec.DeletePercent,
+            Preallocate = spec.Preallocate && !parsed.GetValue(_noPrealloc),
+            OwnLruLists = parsed.GetValue(_noCommonLru),
+            FullUpdate = spec.FullUpdate || parsed.GetValue(_fullUpdate),
+            Compare = compare && !parsed.GetValue(_noCompare),
+            Cpus = Cpus(parsed.GetValue(_cpus)),
+            Duration = parsed.GetValue(_duration) ?? spec.Duration,
+            Seed = parsed.GetValue(_seed) ?? spec.Seed,
         };
     }
 

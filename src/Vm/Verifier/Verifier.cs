@@ -44,6 +44,7 @@ public static class EbpfVerifier
         {
             Errno = errno,
             Message = message,
+            Hint = message == null ? null : Hints.For(message, verifier.InsnIdx, verifier.SourceOf(verifier.InsnIdx)),
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],

@@ -270,6 +270,10 @@ internal sealed partial class ProgramVerifier
         _previousSource = source;
     }
 
+    /// <summary>File, line and text of the source that an instruction comes from; null without line records.</summary>
+    internal string? SourceOf(int insnIdx) =>
+        FindSource(insnIdx) is { } at ? $"{at.File[(at.File.LastIndexOf('/') + 1)..]}:{at.LineNumber}: {at.Line.Trim()}" : null;
+
     /// <summary>The source line that an instruction belongs to.</summary>
     private LineInfo? FindSource(int insnIdx)
     {
