@@ -26,27 +26,17 @@ internal static class Platform
     {
         EngineKind.Interpreter => new InterpreterEngine(),
         EngineKind.Jit => JitEngine.IsSupported ? new JitEngine() : new InterpreterEngine(),
-        _ => throw new NotSupportedException("the checked interpreter is not built in"),
+        _ => new CheckedEngine(),
     };
 
     /// <summary>The kfuncs of a kernel.</summary>
-    public static HelperTable KfuncsOf(BtfData? btf) => btf == null ? HelperTable.Empty : HelperTable.Empty;
+    public static HelperTable KfuncsOf(BtfData? btf) => KfuncCode.Bind(btf);
 
     /// <summary>The row of a program type, null if the kernel has none.</summary>
     public static ProgramTypeInfo? FindProgramType(ProgramType type) => ProgramTypeTable.Find(type);
 
     /// <summary>The verifier.</summary>
-    public static VerifierResult Verify(VerifierInput input)
-    {
-        try
-        {
-            return EbpfVerifier.Verify(input);
-        }
-        catch (NotImplementedException)
-        {
-            return new VerifierResult { Errno = Errno.None, Xlated = input.Insns, Facts = new InsnFacts[input.Insns.Length] };
-        }
-    }
+    public static VerifierResult Verify(VerifierInput input) => EbpfVerifier.Verify(input);
 
     /// <summary>The map kinds.</summary>
     public static BpfMap? CreateMap(MapSpec spec, uint cpus, out Errno error)

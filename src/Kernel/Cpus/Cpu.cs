@@ -36,8 +36,13 @@ internal sealed unsafe class Cpu : IDisposable
         Context = (RunContext*)NativeMemory.AlignedAlloc((nuint)sizeof(RunContext), 64);
         *Context = new RunContext
         {
-            CpuId = id, ArenaBase = KernelArena.KernelBase, ArenaLength = kernel.Arena.Bytes, ArenaMemory = kernel.Arena.Memory,
-            Owner = GCHandle.ToIntPtr(_self), RandomState = new RandomStream(kernel.Seed, $"cpu{id}").Next() | 1, Fuel = long.MaxValue,
+            CpuId = id,
+            ArenaBase = KernelArena.KernelBase,
+            ArenaLength = kernel.Arena.Bytes,
+            ArenaMemory = kernel.Arena.Memory,
+            Owner = GCHandle.ToIntPtr(_self),
+            RandomState = new RandomStream(kernel.Seed, $"cpu{id}").Next() | 1,
+            Fuel = long.MaxValue,
         };
     }
 
@@ -81,8 +86,25 @@ internal sealed unsafe class Cpu : IDisposable
         _ => "d....",
     };
 
-    /// <summary>The packet of a test run, null outside.</summary>
-    public Bpf.TestRun.PacketBuffer? Packet { get; init; }
+    /// <summary>The packet of a test run; null outside of one.</summary>
+    public PacketBuffer? Packet { get; set; }
+
+    /// <summary>Runs a program outside of any event; returns the last result and the mean wall time of a run in nanoseconds.</summary>
+    public uint RunTest(BpfProgram program, void* context, uint repeat, out double nanoseconds)
+    {
+        MapEpoch.Enter(_epoch);
+        ulong result = 0, start = WallClock.NowNs;
+        for (uint i = 0; i < repeat; i++)
+        {
+            result = program.Loaded.Run(context, Context);
+            if (Context->Fault != RunFault.None) break;
+        }
+        ulong total = WallClock.NowNs - start;
+        MapEpoch.Leave(_epoch);
+        if (_kernel.StatsEnabled) program.CountRun(repeat, total);
+        nanoseconds = (double)total / repeat;
+        return (uint)result;
+    }
 
     /// <summary>Where seq_printf writes while an iterator runs; null outside.</summary>
     public SeqBuffer? SeqOutput { get; set; }

@@ -78,6 +78,14 @@ internal sealed unsafe class TaskIdentities : IDisposable
     /// <summary>The identity with this index.</summary>
     public TaskIdentity* At(int index) => (TaskIdentity*)_chunks[index / ChunkSize] + index % ChunkSize;
 
+    /// <summary>The task_struct of the latest task with a thread id, 0 if there was none.</summary>
+    public ulong FindTask(uint pid)
+    {
+        for (int i = Count - 1; i >= 0; i--)
+            if (At(i)->Pid == pid && At(i)->TaskAddress != 0) return At(i)->TaskAddress;
+        return 0;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -16,6 +16,9 @@ internal static unsafe class HelperBinding
         TraceCode.Register(list);
         MemoryCode.Register(list);
         TextCode.Register(list);
+        RingCode.Register(list);
+        DynptrCode.Register(list);
+        StorageCode.Register(list);
         PacketCode.Register(list);
         return new HelperTable(rows.Select(row => code.TryGetValue(row.Name, out nint pointer)
             ? row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer) : row));

@@ -46,6 +46,12 @@ public sealed class BpfFileSystem
         return 0;
     }
 
+    /// <summary>Drops all pins.</summary>
+    internal void Clear()
+    {
+        foreach (string path in Paths) Unlink(path);
+    }
+
     /// <summary>Gives an object a path and takes a reference.</summary>
     internal int Pin(string path, KernelObject value)
     {

@@ -27,6 +27,7 @@ public sealed class BpfProgram : KernelObject
         FuncInfos = attr.FuncInfo;
         LineInfos = attr.LineInfo;
         Tag = ComputeTag(attr.Insns);
+        MaxContextOffset = FindMaxContextOffset(attr.Insns);
         _maps = maps;
         foreach (MapObject map in maps) map.Get();
         _btf = btf;
@@ -56,6 +57,25 @@ public sealed class BpfProgram : KernelObject
 
     /// <summary>The first 8 bytes of the SHA-256 of the instructions with map descriptors zeroed.</summary>
     public byte[] Tag { get; }
+
+    /// <summary>Bytes of context that the main program reads, as far as it reads them through plain copies of r1.</summary>
+    internal int MaxContextOffset { get; }
+
+    private static int FindMaxContextOffset(Insn[] insns)
+    {
+        int most = 0, aliases = 1 << 1;
+        foreach (Insn insn in insns)
+        {
+            if (insn.IsExit) continue;
+            if (insn.Class == InsnClass.Ldx && (aliases >> insn.Src & 1) != 0) most = Math.Max(most, insn.Off + insn.SizeBytes);
+            if (insn.Class == InsnClass.Jmp && insn.JmpOp == JmpOp.Call) aliases &= ~0x3f;
+            if (insn.Class is InsnClass.Ldx or InsnClass.Alu or InsnClass.Ld) aliases &= ~(1 << insn.Dst);
+            if (insn.Class != InsnClass.Alu64) continue;
+            bool copies = insn.AluOp == AluOp.Mov && insn.Source == OperandSource.X && insn.Off == 0 && (aliases >> insn.Src & 1) != 0;
+            aliases = copies ? aliases | 1 << insn.Dst : aliases & ~(1 << insn.Dst);
+        }
+        return most;
+    }
 
     /// <summary>The tag in hex, as bpftool prints it.</summary>
     public string TagText => Convert.ToHexStringLower(Tag);
@@ -135,6 +155,22 @@ public sealed class BpfProgram : KernelObject
         return SHA256.HashData(Insn.ToBytes(copy))[..8];
     }
 
+    /// <summary>The program as a prog_array refers to it.</summary>
+    internal IMapProgram AsReferent() => new Referent(this);
+
+    private sealed unsafe class Referent(BpfProgram program) : IMapProgram
+    {
+        public uint Id => program.Id;
+
+        public nint Handle => program.Loaded.Handle;
+
+        public void* Entry => null;
+
+        public void Retain() => program.Get();
+
+        public void Release() => MapEpoch.Defer(program.Put);
+    }
+
     /// <inheritdoc/>
     protected override void Release()
     {
@@ -167,13 +203,17 @@ public sealed class MapObject : KernelObject
     /// Bytes of a value as user space copies it: of per-CPU kinds all CPUs' copies, each rounded up to 8;
     /// of kinds whose values are descriptors, 4.
     /// </summary>
-    public uint UserValueSize => Map.Spec.Type switch
+    public uint UserValueSize => Map.UserValueSize;
+
+    private (ProgramType Type, uint AttachType)? _owner;
+
+    /// <summary>A prog_array takes programs of one kind only: that of the first one.</summary>
+    internal bool AcceptsProgram(BpfProgram program)
     {
-        MapType.PercpuHash or MapType.PercpuArray or MapType.LruPercpuHash or MapType.PercpuCgroupStorage =>
-            (Map.Spec.ValueSize + 7) / 8 * 8 * Map.Cpus,
-        MapType.ProgArray or MapType.PerfEventArray or MapType.CgroupArray or MapType.ArrayOfMaps or MapType.HashOfMaps => 4,
-        _ => Map.Spec.ValueSize,
-    };
+        _owner ??= (program.Type, program.Type == ProgramType.Tracing ? program.Attributes.ExpectedAttachType : 0);
+        return _owner.Value.Type == program.Type
+            && (program.Type != ProgramType.Tracing || _owner.Value.AttachType == program.Attributes.ExpectedAttachType);
+    }
 
     /// <inheritdoc/>
     protected override void Release()

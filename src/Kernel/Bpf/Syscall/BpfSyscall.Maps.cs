@@ -72,6 +72,7 @@ public sealed partial class BpfSyscall
             map.Dispose();
             return -(int)Errno.EINVAL;
         }
+        if (spec.SpecialFields.Count != 0) map.ReleaseFields = HelperImplementations.StorageCode.Release;
         var value = new MapObject(map, btf);
         _maps.Add(value);
         map.Id = value.Id;
@@ -133,15 +134,13 @@ public sealed partial class BpfSyscall
         return Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM, new MapElemAttr(fd, flags), result);
     }
 
-    /// <summary>BPF_MAP_FREEZE: user space can no longer write; -EBUSY if it is frozen already.</summary>
+    /// <summary>BPF_MAP_FREEZE: user space can no longer write; -EPERM if it is frozen already.</summary>
     public int MapFreeze(int fd)
     {
         int result = Resolve(fd, out MapObject map);
         if (result == 0)
         {
-            result = map.Map.Spec.Type == MapType.StructOps ? -(int)Errno.ENOTSUPP
-                : map.Map.Frozen ? -(int)Errno.EBUSY
-                : (map.Map.Spec.Flags & FlagRdonly) != 0 ? -(int)Errno.EPERM
+            result = (map.Map.Spec.Flags & FlagRdonly) != 0 ? -(int)Errno.EPERM
                 : map.Map.Freeze();
         }
         return Traced(BpfCommand.BPF_MAP_FREEZE, new MapElemAttr(fd, 0), result);
@@ -167,19 +166,53 @@ public sealed partial class BpfSyscall
 
     private static int LookupAndDelete(MapObject map, ReadOnlySpan<byte> key, Span<byte> value, ulong flags)
     {
-        switch (map.Map.Spec.Type)
+        if (map.Map.Spec.Type is MapType.Queue or MapType.Stack && flags != 0) return -(int)Errno.EINVAL;
+        return map.Map.LookupAndDelete(KeyOf(map, key), value, flags);
+    }
+
+    /// <summary>BPF_MAP_LOOKUP_BATCH: fills keys and values; -ENOENT with the last ones.</summary>
+    public int MapLookupBatch(MapBatchAttr attr) => Traced(BpfCommand.BPF_MAP_LOOKUP_BATCH, attr, LookupBatch(attr, delete: false));
+
+    /// <summary>BPF_MAP_LOOKUP_AND_DELETE_BATCH.</summary>
+    public int MapLookupAndDeleteBatch(MapBatchAttr attr) => Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH, attr, LookupBatch(attr, delete: true));
+
+    /// <summary>BPF_MAP_UPDATE_BATCH: <see cref="MapBatchAttr.Count"/> says how many were done.</summary>
+    public int MapUpdateBatch(MapBatchAttr attr)
+    {
+        int result = attr.Flags != 0 ? -(int)Errno.EINVAL : Access(attr.MapFd, write: true, attr.ElemFlags & ElemFlagLock, out _);
+        if (result == 0)
         {
-            case MapType.Queue or MapType.Stack:
-                if (flags != 0) return -(int)Errno.EINVAL;
-                break;
-            case MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash or MapType.StackTrace:
-                break;
-            default:
-                return -(int)Errno.ENOTSUPP;
+            uint count = attr.Count;
+            result = FindMap(attr.MapFd)!.Map.UpdateBatch(attr.Keys, attr.Values, ref count, attr.ElemFlags);
+            attr.Count = count;
         }
-        int result = map.Map.Lookup(key, value, flags);
-        if (result != 0) return result;
-        return map.Map.Delete(key);
+        return Traced(BpfCommand.BPF_MAP_UPDATE_BATCH, attr, result);
+    }
+
+    /// <summary>BPF_MAP_DELETE_BATCH.</summary>
+    public int MapDeleteBatch(MapBatchAttr attr)
+    {
+        int result = attr.Flags != 0 ? -(int)Errno.EINVAL : Access(attr.MapFd, write: true, attr.ElemFlags & ElemFlagLock, out _);
+        if (result == 0)
+        {
+            uint count = attr.Count;
+            result = FindMap(attr.MapFd)!.Map.DeleteBatch(attr.Keys, ref count, attr.ElemFlags);
+            attr.Count = count;
+        }
+        return Traced(BpfCommand.BPF_MAP_DELETE_BATCH, attr, result);
+    }
+
+    private int LookupBatch(MapBatchAttr attr, bool delete)
+    {
+        if (attr.Flags != 0) return -(int)Errno.EINVAL;
+        int error = Access(attr.MapFd, write: delete, attr.ElemFlags & ElemFlagLock, out MapObject map);
+        if (error != 0) return error;
+        uint count = attr.Count;
+        var token = new byte[Math.Max(4, map.Map.Spec.KeySize)];
+        int result = map.Map.LookupBatch(attr.InBatch, token, attr.Keys, attr.Values, ref count, attr.ElemFlags, delete);
+        attr.Count = count;
+        attr.OutBatch = token;
+        return result;
     }
 }
 

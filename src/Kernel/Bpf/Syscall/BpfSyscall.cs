@@ -8,7 +8,7 @@ namespace BpfSim.Kernel.Bpf;
 /// negated <see cref="Errno"/>); <see cref="Bpf"/> takes the bytes of <c>union bpf_attr</c> instead.
 /// May be called from any thread.
 /// </summary>
-public sealed partial class BpfSyscall : IDisposable
+public sealed unsafe partial class BpfSyscall : IDisposable
 {
     private readonly BpfEnvironment _environment;
     private readonly IdTable<BpfProgram> _programs = new();
@@ -38,8 +38,16 @@ public sealed partial class BpfSyscall : IDisposable
     /// <summary>The map behind a descriptor, or null. No reference is taken.</summary>
     public MapObject? FindMap(int fd) => Fds.Find(fd) as MapObject;
 
-    /// <summary>Closes all descriptors.</summary>
-    public void Dispose() => Fds.CloseAll();
+    /// <summary>Closes all descriptors and drops all pins.</summary>
+    public void Dispose()
+    {
+        FileSystem.Clear();
+        // Programs and the prog_arrays that hold them keep each other alive.
+        foreach (MapObject map in _maps.All)
+            if (map.Map is ReferenceArray { Spec.Type: MapType.ProgArray } array) array.Clear();
+        Fds.CloseAll();
+        _bench?.Dispose();
+    }
 
     private int Traced(BpfCommand command, object attr, int result)
     {

@@ -27,6 +27,9 @@ public sealed record PerfEventAttr
     /// <summary>Only this process; -1 for all.</summary>
     public int Pid { get; init; } = -1;
 
+    /// <summary>Pages of the ring of samples (BPF_OUTPUT events), a power of two.</summary>
+    public uint BufferPages { get; init; } = 64;
+
     /// <summary>Only this CPU; -1 for all.</summary>
     public int Cpu { get; init; } = -1;
 }
@@ -42,8 +45,9 @@ public sealed class PerfEventObject : KernelObject
     /// <summary>What was asked for.</summary>
     public PerfEventAttr Attr { get; }
 
+    /// <summary>The ring of samples of a PERF_COUNT_SW_BPF_OUTPUT event; null for others.</summary>
+    public Maps.PerfEventBuffer? Buffer { get; internal init; }
+
     /// <inheritdoc/>
-    protected override void Release()
-    {
-    }
+    protected override void Release() => Buffer?.Dispose();
 }

@@ -115,9 +115,11 @@ internal static class Rewriter
         }
     }
 
+    // Objects that programs allocate themselves are native memory; all other typed objects are the simulated kernel's.
     private static bool IsKernelPointer(RegType type) => type.Base() switch
     {
-        RegType.PtrToBtfId => !type.Has(RegType.MemAlloc) || type.Has(RegType.PtrUntrusted),
+        RegType.PtrToBtfId => !type.Has(RegType.MemAlloc),
+        RegType.PtrToSocket or RegType.PtrToSockCommon or RegType.PtrToTcpSock or RegType.PtrToXdpSock => true,
         RegType.PtrToMem => type.Has(RegType.MemRdonly | RegType.PtrUntrusted),
         _ => false,
     };
