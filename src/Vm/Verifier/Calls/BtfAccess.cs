@@ -117,11 +117,7 @@ internal sealed partial class ProgramVerifier
     private void CheckKernelObjectWrite(string name, int off, int size)
     {
         bool networking = Input.Attributes.Type is ProgramType.SchedCls or ProgramType.SchedAct or ProgramType.Xdp;
-        if (!networking) Reject(Errno.EACCES, "only read is supported");
-        if (name is not ("nf_conn" or "nf_conn___init"))
-        {
-            Reject(Errno.EACCES);
-        }
+        if (!networking || name is not ("nf_conn" or "nf_conn___init")) Reject(Errno.EACCES, "only read is supported");
 
         long mark = KernelBtf.FindComposite("nf_conn")?.FindMember("mark") is { } member ? member.ByteOffset : -1;
         if (off != mark) Reject(Errno.EACCES, $"no write support to nf_conn at off {off}");

@@ -118,7 +118,8 @@ internal sealed partial class ProgramVerifier
     {
         ref RegisterState reg = ref Regs[i + 1];
         string name = meta.Params[i].Name;
-        bool sized = i + 1 < meta.Params.Length && KernelBtf.Resolve(meta.Params[i + 1].TypeId).Kind == BtfKind.Int
+        bool sized = i + 1 < meta.Params.Length && Regs[i + 2].Type == RegType.Scalar
+            && KernelBtf.Resolve(meta.Params[i + 1].TypeId).Kind == BtfKind.Int
             && (HasSuffix(meta.Params[i + 1].Name, "__sz") || HasSuffix(meta.Params[i + 1].Name, "__szk"));
         if (meta.Name == "bpf_cast_to_kern_ctx" || IsContextPointer(pointer, i)) return KfuncArgKind.Ctx;
         if (IsNullable(name) && reg.IsNull && !sized) return KfuncArgKind.Null;

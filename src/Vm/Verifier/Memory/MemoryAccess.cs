@@ -167,6 +167,7 @@ internal sealed partial class ProgramVerifier
             Reject(Errno.EACCES);
         }
 
+        if (access.Message != null) Verbose(access.Message + "\n");
         if (access.FieldSize != 0) Aux[insnIdx].CtxFieldSize = access.FieldSize;
         if (type != AccessType.Read || valueRegno < 0) return;
         ref RegisterState target = ref Regs[valueRegno];
@@ -217,7 +218,7 @@ internal sealed partial class ProgramVerifier
             RegType.PtrToXdpSock => "xdp_sock ",
             _ => "",
         };
-        Reject(Errno.EACCES, $"misaligned {what}access off {(reg.VarOff.IsConst ? reg.VarOff.Value == 0 ? "0" : $"0x{reg.VarOff.Value:x}" : reg.VarOff.ToString())}+{reg.Off}+{off} size {size}");
+        Reject(Errno.EACCES, $"misaligned {what}access off {(reg.VarOff.IsConst ? $"{(long)reg.VarOff.Value}" : reg.VarOff.ToString())}+{reg.Off}+{off} size {size}");
     }
 
     /// <summary>Checks that a pointer has neither fixed nor variable offset, in the kernel's words.</summary>
@@ -250,9 +251,11 @@ internal static class ContextTypes
         ContextAccessKind.PacketEnd => RegType.PtrToPacketEnd,
         ContextAccessKind.FlowKeys => RegType.PtrToFlowKeys,
         ContextAccessKind.SockCommonOrNull => RegType.PtrToSockCommon | RegType.PtrMaybeNull,
+        ContextAccessKind.Socket => RegType.PtrToSocket,
         ContextAccessKind.SocketOrNull => RegType.PtrToSocket | RegType.PtrMaybeNull,
         ContextAccessKind.XdpSockOrNull => RegType.PtrToXdpSock | RegType.PtrMaybeNull,
         ContextAccessKind.BtfPtr => RegType.PtrToBtfId,
+        ContextAccessKind.BtfPtrOrNull => RegType.PtrToBtfId | RegType.PtrMaybeNull,
         ContextAccessKind.BtfPtrTrusted => RegType.PtrToBtfId | RegType.PtrTrusted,
         ContextAccessKind.BtfPtrTrustedOrNull => RegType.PtrToBtfId | RegType.PtrTrusted | RegType.PtrMaybeNull,
         ContextAccessKind.BtfPtrRcu => RegType.PtrToBtfId | RegType.MemRcu,
@@ -260,6 +263,6 @@ internal static class ContextTypes
         ContextAccessKind.ReadOnlyMemOrNull => RegType.PtrToBuf | RegType.MemRdonly | RegType.PtrMaybeNull,
         ContextAccessKind.ReadWriteMemOrNull => RegType.PtrToBuf | RegType.PtrMaybeNull,
         ContextAccessKind.CtxPtr => RegType.PtrToCtx,
-        _ => RegType.Scalar,
+        _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "not a pointer"),
     };
 }
