@@ -46,6 +46,15 @@ public sealed class LedgerEntry
     /// <summary>The log2 slot of a value.</summary>
     public static int SlotOf(ulong value) => value == 0 ? 0 : BitOperations.Log2(value);
 
+    internal void Add(LedgerEntry other)
+    {
+        Count += other.Count;
+        Sum += other.Sum;
+        Max = Math.Max(Max, other.Max);
+        Errors += other.Errors;
+        for (int i = 0; i < _slots.Length; i++) _slots[i] += other._slots[i];
+    }
+
     internal void Add(ulong value, bool error)
     {
         Count++;
@@ -91,6 +100,20 @@ public sealed class Ledger
             _entries.Add(key, entry);
         }
         entry.Add(value, error);
+    }
+
+    /// <summary>Adds what somebody else counted.</summary>
+    internal void Merge(string measure, uint pid, string comm, LedgerEntry counted)
+    {
+        if (counted.Count == 0) return;
+        var key = new LedgerKey(measure, pid, comm, "");
+        if (!_index.TryGetValue(key, out LedgerEntry? entry))
+        {
+            entry = new LedgerEntry(_keepValues);
+            _index.Add(key, entry);
+            _entries.Add(key, entry);
+        }
+        entry.Add(counted);
     }
 
     private static int Compare(LedgerKey a, LedgerKey b)

@@ -100,6 +100,9 @@ public sealed class Machine : IDisposable
     public ActorSystem ActorSystem => _system ??= ActorSystem.Create("bpfsim", ConfigurationFactory.ParseString(
         "akka { loglevel = OFF, stdout-loglevel = OFF, log-dead-letters = off, coordinated-shutdown.run-by-clr-shutdown-hook = off }"));
 
+    /// <summary>Flood mode: events delivered to CPUs so far.</summary>
+    public ulong FloodEvents => _runner.FloodDelivered;
+
     internal MachineRunner Runner => _runner;
 
     internal KernelState Kernel => _kernel;
@@ -111,18 +114,25 @@ public sealed class Machine : IDisposable
     public IDisposable Every(TimeSpan period, Action<ulong> action) => _runner.Every((ulong)period.Ticks * 100, action);
 
     /// <summary>
-    /// Lets simulated time pass (in realtime mode, as much wall time). May be called again to go on. Returns
+    /// Lets simulated time pass; in realtime mode as much wall time passes, in flood mode the duration is wall time. May be called again to go on. Returns
     /// early if cancelled.
     /// </summary>
     public void Run(TimeSpan duration, CancellationToken cancellation = default)
     {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        if (Spec.Mode == RunMode.Flood)
+        {
+            _runner.BeginFlood(_syscalls.World);
+            Actor.Tell(new StartFlood((ulong)duration.Ticks * 100, done, cancellation));
+            done.Task.GetAwaiter().GetResult();
+            return;
+        }
         if (!_begun)
         {
             _begun = true;
             _syscalls.Begin();
             _memory.Begin();
         }
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Actor.Tell(new RunUntil(NowNs + (ulong)duration.Ticks * 100, done, cancellation));
         done.Task.GetAwaiter().GetResult();
     }

@@ -12,6 +12,10 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
     private Turn? _turn;
     private RunUntil? _run;
     private ulong _wallStart, _virtualStart;
+    private IActorRef[] _cpuActors = [];
+    private IActorRef[] _floods = [];
+    private StartFlood? _flood;
+    private int _floodsRunning;
 
     public MachineActor(MachineRunner runner)
     {
@@ -20,6 +24,8 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
         Receive<Turn>(OnTurn);
         Receive<NextWindow>(_ => BeginWindow());
         Receive<TurnSaved>(OnTurnSaved);
+        Receive<StartFlood>(OnStartFlood);
+        Receive<FloodDone>(_ => OnFloodDone());
         Receive<CrashChild>(message => Context.Child(message.Name).Tell(new Crash(message.Reason)));
     }
 
@@ -32,6 +38,7 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
         IActorRef[] subsystems = [.. _runner.Subsystems.OrderBy(s => s.Id).Select(s =>
             Context.ActorOf(Props.Create(() => new SubsystemActor(s)), s.Id.ToString().ToLowerInvariant()))];
         IActorRef[] cpus = [.. _runner.Cpus.Select(c => Context.ActorOf(Props.Create(() => new CpuActor(c)), $"cpu{c.Id}"))];
+        _cpuActors = cpus;
         _turn = new Turn(_runner.Simulation, Self, subsystems, cpus);
     }
 
@@ -97,6 +104,28 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
             Self.Tell(NextWindow.Instance);
         else
             BeginWindow();
+    }
+
+    private void OnStartFlood(StartFlood message)
+    {
+        _flood = message;
+        if (_floods.Length == 0)
+        {
+            _floods = [.. _runner.FloodSources.Select((source, i) => Context.ActorOf(
+                Props.Create(() => new FloodActor(source, _runner.FloodPools[i], _cpuActors[i])), $"flood{i}"))];
+        }
+        _runner.Kernel.Hooks.SetRunning(true);
+        _floodsRunning = _floods.Length;
+        var run = new RunFlood(WallClock.NowNs + message.WallNs, message.Cancellation);
+        foreach (IActorRef flood in _floods) flood.Tell(run);
+    }
+
+    private void OnFloodDone()
+    {
+        if (--_floodsRunning != 0) return;
+        _runner.EndFlood();
+        _runner.Kernel.Hooks.SetRunning(false);
+        _flood!.Done.TrySetResult();
     }
 
     private void OnTurnSaved(TurnSaved message)

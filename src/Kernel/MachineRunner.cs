@@ -27,6 +27,33 @@ internal sealed class MachineRunner : IDisposable
 
     public IReadOnlyList<Cpu> Cpus { get; }
 
+    /// <summary>Flood mode: the source of each CPU's events, and the batches that carry them.</summary>
+    public IReadOnlyList<FloodSource> FloodSources { get; private set; } = [];
+
+    public IReadOnlyList<BatchPool> FloodPools { get; private set; } = [];
+
+    /// <summary>Events that flood mode has delivered to CPUs.</summary>
+    public ulong FloodDelivered => FloodSources.Aggregate(0ul, (sum, s) => sum + s.Delivered);
+
+    /// <summary>Makes the sources of flood mode.</summary>
+    public void BeginFlood(World world)
+    {
+        if (FloodSources.Count != 0) return;
+        FloodSources = [.. Cpus.Select(c => new FloodSource(c.Id, Simulation, world))];
+        FloodPools = [.. Cpus.Select(c => new BatchPool(c.Id, FloodActor.Credit))];
+    }
+
+    /// <summary>A flood has ended: its counts go to the ledger, the clock to where the last CPU stands.</summary>
+    public void EndFlood()
+    {
+        foreach (FloodSource source in FloodSources)
+        {
+            source.WriteLedger(Simulation.Ledger);
+            Simulation.NowNs = Math.Max(Simulation.NowNs, source.NowNs);
+        }
+        OnBorder();
+    }
+
     /// <summary>Whether windows are paced to the wall clock.</summary>
     public bool Realtime { get; }
 
@@ -101,6 +128,7 @@ internal sealed class MachineRunner : IDisposable
     public void Dispose()
     {
         Simulation.Dispose();
+        foreach (BatchPool pool in FloodPools) pool.Dispose();
         foreach (Cpu cpu in Cpus) cpu.Dispose();
         Kernel.Dispose();
     }

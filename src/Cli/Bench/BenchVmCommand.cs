@@ -46,14 +46,11 @@ internal sealed class BenchVmCommand : CliCommand
         VmBenchRunner.WarmUp(programs, options);
         List<VmBenchRow> rows = [];
         bool json = parsed.GetValue(CliOptions.Json);
-        if (!json) VmBenchTable.WriteHead(Console.Out);
-        foreach (VmBenchProgram program in programs)
-        {
-            using (program) rows.Add(runner.Measure(program, options));
-            if (!json) VmBenchTable.WriteRow(Console.Out, rows[^1]);
-        }
+        foreach (VmBenchProgram program in programs) rows.Add(runner.Measure(program, options));
+        VmBenchRunner.MeasureCompilation(programs, options, rows);
+        foreach (VmBenchProgram program in programs) program.Dispose();
         if (json) WriteJson(rows);
-        else VmBenchTable.WriteSummary(Console.Out, rows);
+        else VmBenchTable.Write(Console.Out, rows);
         return rows.Exists(r => r.Note != null) ? ExitCode.Failed : ExitCode.Done;
     }
 

@@ -7,26 +7,24 @@ internal static class VmBenchTable
 {
     private static readonly CultureInfo Culture = CultureInfo.InvariantCulture;
 
-    public static void WriteHead(TextWriter output)
+    /// <summary>Head, rows and geometric means.</summary>
+    public static void Write(TextWriter output, IReadOnlyList<VmBenchRow> rows)
     {
         output.WriteLine("                            |---------- ns a run ----------|  |--- ns an insn ---|  |-- JIT / --|   compile");
         output.WriteLine("program              insns     interp      jit   kernel      gcc   interp    jit  kernel  kernel    gcc   ns/x86");
+        foreach (VmBenchRow row in rows) WriteRow(output, row);
+        output.WriteLine();
+        foreach ((string name, double? value) in Means(rows))
+            if (value != null) output.WriteLine(string.Create(Culture, $"{name,-40}{value,8:0.000}"));
     }
 
-    public static void WriteRow(TextWriter output, VmBenchRow r)
+    private static void WriteRow(TextWriter output, VmBenchRow r)
     {
         double? per(double? ns) => r.Insns == 0 ? null : ns / r.Insns;
         output.WriteLine(string.Create(Culture,
             $"{r.Name,-18}{r.Insns,8}{Ns(r.Interpreter),11}{Ns(r.Jit),9}{Ns(r.Kernel),9}{Ns(r.Gcc),9}"
             + $"{per(r.Interpreter),9:0.00}{per(r.Jit),7:0.00}{per(r.Kernel),8:0.00}{r.Jit / r.Kernel,8:0.00}{r.Jit / r.Gcc,7:0.00}{r.CompileNs / r.JitedInsns,9:0}"));
         if (r.Note != null) output.WriteLine($"  {r.Name}: {r.Note}");
-    }
-
-    public static void WriteSummary(TextWriter output, IReadOnlyList<VmBenchRow> rows)
-    {
-        output.WriteLine();
-        foreach ((string name, double? value) in Means(rows))
-            if (value != null) output.WriteLine(string.Create(Culture, $"{name,-40}{value,8:0.000}"));
     }
 
     /// <summary>Geometric means of the ratios; of the compute programs unless the name says otherwise.</summary>

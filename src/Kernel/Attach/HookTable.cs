@@ -31,6 +31,12 @@ public sealed class HookTable
     /// <summary>The category of a tracepoint given by its bare name, null if there is none.</summary>
     public Func<string, string?> FindCategory { get; internal init; } = _ => null;
 
+    /// <summary>Whether the simulation itself passes a function by this name: it can be probed even if a trimmed BTF lacks it.</summary>
+    internal bool IsSimulated(string function)
+    {
+        lock (_lock) return _byName.ContainsKey((SiteKind.FunctionEntry, function));
+    }
+
     /// <summary>All sites, by index.</summary>
     public IReadOnlyList<HookSite> Sites => _sites;
 

@@ -98,9 +98,9 @@ public sealed class ObjectVerifier
             Btf = linked.Btf,
             FuncInfos = linked.FuncInfos,
             LineInfos = linked.LineInfos,
-            CpuCount = PossibleCpus,
             SymbolAddress = _profile.SymbolAddress,
             LogLevel = LogLevel,
+            CpuCount = PossibleCpus,
         };
         VerifierResult result = EbpfVerifier.Verify(input);
         var verdict = new ProgramVerdict(linked, result.Errno, result.Message) { Result = result, Log = result.Log };

@@ -35,7 +35,7 @@ internal sealed class Processes
         _kfree = s.Tracepoint("kmem", "kfree");
         _kernelClone = s.Function("kernel_clone");
         _execve = s.Function("bprm_execve");
-        _binaryHandler = s.Function("load_elf_binary");
+        _binaryHandler = s.Function("begin_new_exec");
         _doExit = s.Function("do_exit");
         _wakeUpNew = s.Function("wake_up_new_task");
         _handleFault = s.Function("handle_mm_fault");

@@ -318,6 +318,45 @@ internal static unsafe class InterpreterLoop
                 case Op.Mov64X_And64K_Jeq64K: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) &= (ulong)(long)i->Imm; i++; if (*(ulong*)(r + i->Dst) == (ulong)(long)i->Imm) goto taken; break;
                 case Op.Mov64X_And64K_Jne64K: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) &= (ulong)(long)i->Imm; i++; if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; break;
                 case Op.Lsh64K_Rsh64K_Jne64K: *(ulong*)(r + i->Dst) <<= i->Imm; i++; *(ulong*)(r + i->Dst) >>= i->Imm; i++; if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; break;
+                case Op.Add32K_Jeq32K: *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) + (uint)i->Imm; i++; if (*(uint*)(r + i->Dst) == (uint)i->Imm) goto taken; break;
+                case Op.Add32K_Jeq32K_Ja: *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) + (uint)i->Imm; i++; if (*(uint*)(r + i->Dst) == (uint)i->Imm) goto taken; i++; goto taken;
+                case Op.Add64K_Jeq64K_Ja: *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; i++; if (*(ulong*)(r + i->Dst) == (ulong)(long)i->Imm) goto taken; i++; goto taken;
+                case Op.Jeq32K_Ja: if (*(uint*)(r + i->Dst) == (uint)i->Imm) goto taken; i++; goto taken;
+                case Op.Jeq64K_Ja: if (*(ulong*)(r + i->Dst) == (ulong)(long)i->Imm) goto taken; i++; goto taken;
+                case Op.Jne32K_Ja: if (*(uint*)(r + i->Dst) != (uint)i->Imm) goto taken; i++; goto taken;
+                case Op.Jne64K_Ja: if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; i++; goto taken;
+                case Op.Mov64X_Jeq32K: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; if (*(uint*)(r + i->Dst) == (uint)i->Imm) goto taken; break;
+                case Op.Mov64X_Jeq32K_Ja: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; if (*(uint*)(r + i->Dst) == (uint)i->Imm) goto taken; i++; goto taken;
+                case Op.And64K_Jeq64K_Ja: *(ulong*)(r + i->Dst) &= (ulong)(long)i->Imm; i++; if (*(ulong*)(r + i->Dst) == (ulong)(long)i->Imm) goto taken; i++; goto taken;
+                case Op.Mov64X_Add64K_Add64X: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; i++; *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); break;
+                case Op.Add64X_Add64K: *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; break;
+                case Op.Lsh64K_Mov64X: *(ulong*)(r + i->Dst) <<= i->Imm; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Mov64X_Lsh64K_Mov64X: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) <<= i->Imm; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Lsh32K_Rsh32X: *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) << i->Imm; i++; *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) >> *(int*)(r + i->Src); break;
+                case Op.Mov32K_Lsh32K_Rsh32X: *(ulong*)(r + i->Dst) = (uint)i->Imm; i++; *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) << i->Imm; i++; *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) >> *(int*)(r + i->Src); break;
+                case Op.Or32X_Or32X: *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) | *(uint*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) | *(uint*)(r + i->Src); break;
+                case Op.Add64X_Add64X: *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); break;
+                case Op.Mov32K_Jgt32K: *(ulong*)(r + i->Dst) = (uint)i->Imm; i++; if (*(uint*)(r + i->Dst) > (uint)i->Imm) goto taken; break;
+                case Op.Jgt64K_Mov64X: if (*(ulong*)(r + i->Dst) > (ulong)(long)i->Imm) goto taken; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Jgt32K_Mov32K: if (*(uint*)(r + i->Dst) > (uint)i->Imm) goto taken; i++; *(ulong*)(r + i->Dst) = (uint)i->Imm; break;
+                case Op.Jne64K_Add64K: if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; i++; *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; break;
+                case Op.Mov64X_Jne64K: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; break;
+                case Op.Add64X_Jeq64K: *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; if (*(ulong*)(r + i->Dst) == (ulong)(long)i->Imm) goto taken; break;
+                case Op.Mul64K_Add64K_Mov64X: *(ulong*)(r + i->Dst) *= (ulong)(long)i->Imm; i++; *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Rsh64K_Mov64X_And64K: *(ulong*)(r + i->Dst) >>= i->Imm; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) &= (ulong)(long)i->Imm; break;
+                case Op.Mov64X_Mod64K: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = Arithmetic.Modulo(*(ulong*)(r + i->Dst), (ulong)(long)i->Imm); break;
+                case Op.Mov64X_Div64K: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = Arithmetic.Divide(*(ulong*)(r + i->Dst), (ulong)(long)i->Imm); break;
+                case Op.Mod64K_Mov64X: *(ulong*)(r + i->Dst) = Arithmetic.Modulo(*(ulong*)(r + i->Dst), (ulong)(long)i->Imm); i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Xor64X_Mov64X_Rsh64K: *(ulong*)(r + i->Dst) ^= *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) >>= i->Imm; break;
+                case Op.Xor64X_Mov64X_Lsh64K: *(ulong*)(r + i->Dst) ^= *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) <<= i->Imm; break;
+                case Op.Add64K_Mov64X_Jne64K: *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; break;
+                case Op.Xor64X_Add32K_Jeq32K: *(ulong*)(r + i->Dst) ^= *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(uint*)(r + i->Dst) + (uint)i->Imm; i++; if (*(uint*)(r + i->Dst) == (uint)i->Imm) goto taken; break;
+                case Op.Jeq64K_Mov64X: if (*(ulong*)(r + i->Dst) == (ulong)(long)i->Imm) goto taken; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Jne64K_Mov64X: if (*(ulong*)(r + i->Dst) != (ulong)(long)i->Imm) goto taken; i++; *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); break;
+                case Op.Add64K_Add64X_Ldx8: *(ulong*)(r + i->Dst) += (ulong)(long)i->Imm; i++; *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(byte*)(*(byte**)(r + i->Src) + i->Off); break;
+                case Op.Add64X_Stx8: *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; *(byte*)(*(byte**)(r + i->Dst) + i->Off) = *(byte*)(r + i->Src); break;
+                case Op.Mov64X_Add64X_Ldx8: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(byte*)(*(byte**)(r + i->Src) + i->Off); break;
+                case Op.Mov64X_Add64X_Ldx32: *(ulong*)(r + i->Dst) = *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) += *(ulong*)(r + i->Src); i++; *(ulong*)(r + i->Dst) = *(uint*)(*(byte**)(r + i->Src) + i->Off); break;
 
                 // calls and the end
                 case Op.CallHelper:

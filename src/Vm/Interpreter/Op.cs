@@ -47,6 +47,13 @@ internal enum Op : ushort
     Neg32_And32K, And32K_Xor32X, And32X_Xor32X, Mov64X_Lsh64K_Xor64X, Mov64X_Rsh64K_Xor64X, Lsh64K_Rsh64K_Lsh64K,
     Ldx64_Add64K_Stx64, Mov32X_Lsh32K_Xor32X, Mov32X_Rsh32K_Xor32X, Mov64X_And64K_Jeq64K, Mov64X_And64K_Jne64K,
     Lsh64K_Rsh64K_Jne64K,
+    Add32K_Jeq32K, Add32K_Jeq32K_Ja, Add64K_Jeq64K_Ja, Jeq32K_Ja, Jeq64K_Ja, Jne32K_Ja, Jne64K_Ja, Mov64X_Jeq32K,
+    Mov64X_Jeq32K_Ja, And64K_Jeq64K_Ja, Mov64X_Add64K_Add64X, Add64X_Add64K, Lsh64K_Mov64X, Mov64X_Lsh64K_Mov64X,
+    Lsh32K_Rsh32X, Mov32K_Lsh32K_Rsh32X, Or32X_Or32X, Add64X_Add64X, Mov32K_Jgt32K, Jgt64K_Mov64X, Jgt32K_Mov32K,
+    Jne64K_Add64K, Mov64X_Jne64K, Add64X_Jeq64K, Mul64K_Add64K_Mov64X, Rsh64K_Mov64X_And64K, Mov64X_Mod64K,
+    Mov64X_Div64K, Mod64K_Mov64X, Xor64X_Mov64X_Rsh64K, Xor64X_Mov64X_Lsh64K, Add64K_Mov64X_Jne64K,
+    Xor64X_Add32K_Jeq32K, Jeq64K_Mov64X, Jne64K_Mov64X, Add64K_Add64X_Ldx8, Add64X_Stx8, Mov64X_Add64X_Ldx8,
+    Mov64X_Add64X_Ldx32,
 
     /// <summary>What cannot be run. Last, so that the loop's switch begins at 0.</summary>
     Bad,

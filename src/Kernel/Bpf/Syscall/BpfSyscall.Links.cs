@@ -21,7 +21,7 @@ public sealed partial class BpfSyscall
     {
         switch (attr.Type)
         {
-            case PerfEventType.Kprobe when !Hooks.IsKnownFunction(attr.Target):
+            case PerfEventType.Kprobe when !CanProbe(attr.Target):
             case PerfEventType.Tracepoint when !Hooks.IsKnownTracepoint(attr.Target):
                 return -(int)Errno.ENOENT;
             case PerfEventType.Kprobe when attr is { IsReturn: true, Offset: not 0 }:
@@ -81,6 +81,8 @@ public sealed partial class BpfSyscall
     }
 
     private HookTable Hooks => _environment.Hooks;
+
+    private bool CanProbe(string function) => Hooks.IsKnownFunction(function) || Hooks.IsSimulated(function);
 
     private int CreateLink(LinkCreateAttr attr)
     {
@@ -157,7 +159,7 @@ public sealed partial class BpfSyscall
         var attachments = new List<Attachment>();
         for (int i = 0; i < names.Count; i++)
         {
-            if (!Hooks.IsKnownFunction(names[i])) return -(int)Errno.ESRCH;
+            if (!CanProbe(names[i])) return -(int)Errno.ESRCH;
             ulong cookie = attr.Cookies?[i] ?? 0;
             bool onReturn = (attr.MultiFlags & MultiReturn) != 0;
             if (session || !onReturn) attachments.Add(NewAttachment(SiteKind.FunctionEntry, names[i], HookKind.Kprobe, program, cookie, session: session));

@@ -8,11 +8,11 @@ internal static class LoopInversion
 {
     private const int MaxHead = 5, MaxGrowth = 256;
 
-    /// <summary>Inverts all loops of that form; the program may have more instructions afterwards.</summary>
-    public static void Run(IrProgram program)
+    /// <summary>Inverts all loops of that form; returns whether there were any. The program then has more instructions.</summary>
+    public static bool Run(IrProgram program)
     {
         List<(int Jump, int Head, int Branch)> copies = Find(program);
-        if (copies.Count == 0) return;
+        if (copies.Count == 0) return false;
         IrInsn[] old = program.Insns;
         int[] moved = new int[old.Length + 1];
         List<IrInsn> insns = new(old.Length + (copies.Count * (MaxHead + 1)));
@@ -47,6 +47,7 @@ internal static class LoopInversion
         foreach (ref IrFunction function in program.Functions.AsSpan()) (function.Start, function.End) = (moved[function.Start], moved[function.End]);
         program.Insns = result;
         program.FindTargets();
+        return true;
     }
 
     private static List<(int, int, int)> Find(IrProgram program)

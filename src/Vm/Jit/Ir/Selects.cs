@@ -98,6 +98,7 @@ internal static class Selects
             int seen = program.LiveAfter[third] & ~(1 << mask.Dst);
             if ((seen & ((1 << bit.Dst) | (1 << negate.Dst))) != 0) continue;
             byte source = bit.A;
+            for (int k = i; k < third; k++) program.LiveAfter[k] |= (ushort)(1 << source);
             long constant = mask.Is32 ? (uint)mask.Imm : mask.Imm;
             insns[i].Op = IrOp.Nop;
             insns[second].Op = IrOp.Nop;

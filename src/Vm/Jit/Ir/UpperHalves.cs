@@ -25,13 +25,14 @@ internal static class UpperHalves
                     ref readonly IrInsn insn = ref insns[i];
                     if (program.IsTarget[i])
                     {
-                        if (reachable) changed |= Meet(ref atTarget[i], clear);
+                        if (reachable) Meet(ref atTarget[i], clear);
                         clear = atTarget[i];
                         reachable = true;
                     }
                     program.UpperClear[i] = (ushort)clear;
                     clear = Transfer(insn, clear);
-                    if (insn.HasTarget) changed |= Meet(ref atTarget[insn.Target], clear);
+                    // What is further down will be seen with this anyway.
+                    if (insn.HasTarget && Meet(ref atTarget[insn.Target], clear) && insn.Target <= i) changed = true;
                     if (insn.EndsFlow) reachable = false;
                 }
             }

@@ -72,6 +72,7 @@ internal sealed partial class ProgramVerifier
         FuncFrame caller = state.Frames[state.CurFrame]!;
         FuncFrame callee = Frames.Rent();
         callee.Init(callSite, state.CurFrame + 1, subprogNo);
+        MarkAllScratched();
         state.Frames[state.CurFrame + 1] = callee;
         setup(caller, callee);
         state.CurFrame++;

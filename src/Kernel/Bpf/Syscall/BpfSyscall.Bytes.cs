@@ -1,0 +1,344 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using BpfSim.Maps;
+using BpfSim.Vm.Isa;
+using BpfSim.Vm.Programs;
+
+namespace BpfSim.Kernel.Bpf;
+
+/// <summary>The byte-level door: <c>union bpf_attr</c> as bpf(2) takes it, pointers being native addresses of this process.</summary>
+public sealed unsafe partial class BpfSyscall
+{
+    /// <summary>sizeof(union bpf_attr) in Linux 6.18.</summary>
+    public const int AttrSize = 168;
+
+    private const int MaxString = 4096, PageSize = 4096;
+
+    /// <summary>
+    /// bpf(2). Bytes behind the command's last field must be zero (-EINVAL), those behind the kernel's union too
+    /// (-E2BIG). Null pointers where data is needed are -EFAULT; other bad pointers cannot be told from good ones.
+    /// </summary>
+    /// <param name="cmd">The command (<see cref="BpfCommand"/>).</param>
+    /// <param name="attr">The attributes; results are written into them.</param>
+    public int Bpf(int cmd, Span<byte> attr)
+    {
+        if (attr.Length > PageSize) return -(int)Errno.E2BIG;
+        if (attr.Length > AttrSize && attr[AttrSize..].ContainsAnyExcept((byte)0)) return -(int)Errno.E2BIG;
+        var command = (BpfCommand)cmd;
+        if (!Enum.IsDefined(command)) return -(int)Errno.EINVAL;
+        Span<byte> bytes = stackalloc byte[AttrSize];
+        bytes.Clear();
+        attr[..Math.Min(attr.Length, AttrSize)].CopyTo(bytes);
+        if (bytes[LastField(command)..].ContainsAnyExcept((byte)0)) return -(int)Errno.EINVAL;
+        int result = Dispatch(command, new AttrBytes(bytes));
+        bytes[..Math.Min(attr.Length, AttrSize)].CopyTo(attr);
+        return result;
+    }
+
+    /// <summary>End of the last field that a command knows.</summary>
+    private static int LastField(BpfCommand command) => command switch
+    {
+        BpfCommand.BPF_MAP_CREATE => 92,
+        BpfCommand.BPF_MAP_LOOKUP_ELEM or BpfCommand.BPF_MAP_UPDATE_ELEM or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM => 32,
+        BpfCommand.BPF_MAP_DELETE_ELEM => 16,
+        BpfCommand.BPF_MAP_GET_NEXT_KEY => 24,
+        BpfCommand.BPF_MAP_FREEZE or BpfCommand.BPF_LINK_DETACH or BpfCommand.BPF_ENABLE_STATS or BpfCommand.BPF_PROG_GET_FD_BY_ID
+            or BpfCommand.BPF_LINK_GET_FD_BY_ID => 4,
+        BpfCommand.BPF_PROG_LOAD => AttrSize,
+        BpfCommand.BPF_OBJ_PIN or BpfCommand.BPF_OBJ_GET => 20,
+        BpfCommand.BPF_PROG_TEST_RUN => 76,
+        BpfCommand.BPF_PROG_GET_NEXT_ID or BpfCommand.BPF_MAP_GET_NEXT_ID or BpfCommand.BPF_BTF_GET_NEXT_ID
+            or BpfCommand.BPF_LINK_GET_NEXT_ID or BpfCommand.BPF_ITER_CREATE => 8,
+        BpfCommand.BPF_MAP_GET_FD_BY_ID or BpfCommand.BPF_PROG_BIND_MAP => 12,
+        BpfCommand.BPF_BTF_GET_FD_BY_ID or BpfCommand.BPF_OBJ_GET_INFO_BY_FD or BpfCommand.BPF_LINK_UPDATE => 16,
+        BpfCommand.BPF_RAW_TRACEPOINT_OPEN => 24,
+        BpfCommand.BPF_BTF_LOAD => 40,
+        BpfCommand.BPF_MAP_LOOKUP_BATCH or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH or BpfCommand.BPF_MAP_UPDATE_BATCH
+            or BpfCommand.BPF_MAP_DELETE_BATCH => 56,
+        BpfCommand.BPF_LINK_CREATE => 64,
+        _ => AttrSize,
+    };
+
+    private int Dispatch(BpfCommand command, AttrBytes a)
+    {
+        switch (command)
+        {
+            case BpfCommand.BPF_MAP_CREATE:
+                return MapCreate(new MapCreateAttr
+                {
+                    MapType = (MapType)a.U32(0), KeySize = a.U32(4), ValueSize = a.U32(8), MaxEntries = a.U32(12), MapFlags = a.U32(16),
+                    InnerMapFd = a.I32(20), NumaNode = a.U32(24), MapName = a.Text(28, 16), MapIfindex = a.U32(44), BtfFd = a.I32(48),
+                    BtfKeyTypeId = a.U32(52), BtfValueTypeId = a.U32(56), BtfVmlinuxValueTypeId = a.U32(60), MapExtra = a.U64(64),
+                    ValueTypeBtfObjFd = a.I32(72), MapTokenFd = a.I32(76),
+                });
+            case BpfCommand.BPF_MAP_LOOKUP_ELEM:
+                return MapLookupElem(a.I32(0), Key(a), Value(a), a.U64(24));
+            case BpfCommand.BPF_MAP_UPDATE_ELEM:
+                return MapUpdateElem(a.I32(0), Key(a), Value(a), a.U64(24));
+            case BpfCommand.BPF_MAP_DELETE_ELEM:
+                return MapDeleteElem(a.I32(0), Key(a));
+            case BpfCommand.BPF_MAP_GET_NEXT_KEY:
+                return MapGetNextKey(a.I32(0), Key(a), a.Memory(16, KeySizeOf(a.I32(0))));
+            case BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM:
+                return MapLookupAndDeleteElem(a.I32(0), Key(a), Value(a), a.U64(24));
+            case BpfCommand.BPF_MAP_FREEZE:
+                return MapFreeze(a.I32(0));
+            case BpfCommand.BPF_PROG_LOAD:
+                return LoadFromBytes(a);
+            case BpfCommand.BPF_OBJ_PIN:
+                return a.U64(0) == 0 ? -(int)Errno.EFAULT : ObjPin(a.I32(8), a.String(0)!, a.U32(12));
+            case BpfCommand.BPF_OBJ_GET:
+                return a.I32(8) != 0 ? -(int)Errno.EINVAL : a.U64(0) == 0 ? -(int)Errno.EFAULT : ObjGet(a.String(0)!, a.U32(12));
+            case BpfCommand.BPF_PROG_TEST_RUN:
+                return TestRunFromBytes(a);
+            case BpfCommand.BPF_PROG_GET_NEXT_ID or BpfCommand.BPF_MAP_GET_NEXT_ID or BpfCommand.BPF_BTF_GET_NEXT_ID or BpfCommand.BPF_LINK_GET_NEXT_ID:
+                return NextIdFromBytes(command, a);
+            case BpfCommand.BPF_PROG_GET_FD_BY_ID:
+                return ProgGetFdById(a.U32(0));
+            case BpfCommand.BPF_MAP_GET_FD_BY_ID:
+                return MapGetFdById(a.U32(0), a.U32(8));
+            case BpfCommand.BPF_BTF_GET_FD_BY_ID:
+                return BtfGetFdById(a.U32(0));
+            case BpfCommand.BPF_LINK_GET_FD_BY_ID:
+                return LinkGetFdById(a.U32(0));
+            case BpfCommand.BPF_OBJ_GET_INFO_BY_FD:
+                return InfoFromBytes(a);
+            case BpfCommand.BPF_RAW_TRACEPOINT_OPEN:
+                return RawTracepointOpen(a.U64(0) == 0 ? null : a.String(0), a.I32(8), a.U64(16));
+            case BpfCommand.BPF_BTF_LOAD:
+                if (a.U64(0) == 0 && a.U32(16) != 0) return -(int)Errno.EFAULT;
+                var btf = new BtfLoadAttr { Btf = a.Memory(0, a.U32(16)).ToArray(), LogLevel = a.U32(24), LogSize = a.U32(20) };
+                int loaded = BtfLoad(btf);
+                a.PutText(8, a.U32(20), btf.LogBuf);
+                return loaded;
+            case BpfCommand.BPF_MAP_LOOKUP_BATCH or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH or BpfCommand.BPF_MAP_UPDATE_BATCH or BpfCommand.BPF_MAP_DELETE_BATCH:
+                return BatchFromBytes(command, a);
+            case BpfCommand.BPF_LINK_CREATE:
+                return LinkFromBytes(a);
+            case BpfCommand.BPF_LINK_UPDATE:
+                return LinkUpdate(a.I32(0), a.I32(4), a.U32(8), a.I32(12));
+            case BpfCommand.BPF_LINK_DETACH:
+                return LinkDetach(a.I32(0));
+            case BpfCommand.BPF_ENABLE_STATS:
+                return EnableStats(a.U32(0));
+            case BpfCommand.BPF_PROG_BIND_MAP:
+                return ProgBindMap(a.I32(0), a.I32(4), a.U32(8));
+            default:
+                return -(int)Errno.EINVAL;
+        }
+    }
+
+    private uint KeySizeOf(int fd) => FindMap(fd)?.Map.Spec.KeySize ?? 0;
+
+    private ReadOnlySpan<byte> Key(AttrBytes a) => a.Memory(8, KeySizeOf(a.I32(0)));
+
+    private Span<byte> Value(AttrBytes a) => a.Memory(16, FindMap(a.I32(0))?.UserValueSize ?? 0);
+
+    private int LoadFromBytes(AttrBytes a)
+    {
+        uint count = a.U32(4);
+        if (count is 0 or > MaxInsnsPrivileged) return -(int)Errno.E2BIG;
+        if (a.U64(8) == 0) return -(int)Errno.EFAULT;
+        if ((a.U64(32) == 0) != (a.U32(28) == 0)) return -(int)Errno.EINVAL;
+        var functions = new List<FuncInfo>();
+        if (a.U32(88) != 0)
+        {
+            if (a.U32(76) is < 8 or > 252 || a.U32(76) % 4 != 0) return -(int)Errno.EINVAL;
+            for (uint i = 0; i < a.U32(88); i++)
+            {
+                var record = (uint*)(a.U64(80) + i * a.U32(76));
+                functions.Add(new FuncInfo((int)record[0], record[1]));
+            }
+        }
+        var attr = new ProgLoadAttr
+        {
+            ProgType = (ProgramType)a.U32(0), Insns = Insn.FromBytes(a.Memory(8, count * 8)), License = a.U64(16) == 0 ? null : a.String(16),
+            LogLevel = a.U32(24), LogSize = a.U32(28), KernVersion = a.U32(40), ProgFlags = a.U32(44), ProgName = a.Text(48, 16),
+            ProgIfindex = a.U32(64), ExpectedAttachType = a.U32(68), ProgBtfFd = a.I32(72), FuncInfo = functions, LineInfo = Lines(a),
+            AttachBtfId = a.U32(108), AttachProgFd = a.I32(112), FdArrayCnt = a.U32(148),
+            FdArray = a.U64(120) == 0 ? null : MemoryMarshal.Cast<byte, int>(a.Memory(120, 4 * Math.Max(a.U32(148), Highest(a)))).ToArray(),
+        };
+        int result = ProgLoad(attr);
+        a.PutText(32, a.U32(28), attr.LogBuf);
+        a.Put(140, attr.LogTrueSize);
+        return result;
+    }
+
+    /// <summary>How many descriptors of fd_array the instructions refer to.</summary>
+    private static uint Highest(AttrBytes a)
+    {
+        uint highest = 0;
+        foreach (Insn insn in Insn.FromBytes(a.Memory(8, a.U32(4) * 8)))
+            if (insn.IsLdImm64 && insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue) highest = Math.Max(highest, (uint)insn.Imm + 1);
+        return Math.Min(highest, 1024);
+    }
+
+    private List<LineInfo> Lines(AttrBytes a)
+    {
+        var lines = new List<LineInfo>();
+        if (Fds.Find(a.I32(72)) is not BtfObject btf || a.U32(92) < 16) return lines;
+        for (uint i = 0; i < a.U32(104); i++)
+        {
+            var record = (uint*)(a.U64(96) + i * a.U32(92));
+            lines.Add(new LineInfo((int)record[0], btf.Data.GetString(record[1]), btf.Data.GetString(record[2]), (int)(record[3] >> 10), (int)(record[3] & 0x3ff)));
+        }
+        return lines;
+    }
+
+    private int TestRunFromBytes(AttrBytes a)
+    {
+        if ((a.U32(40) == 0) != (a.U64(48) == 0) || (a.U32(44) == 0) != (a.U64(56) == 0)) return -(int)Errno.EINVAL;
+        var attr = new TestRunAttr
+        {
+            ProgFd = a.I32(0), DataIn = a.Memory(16, a.U32(8)).ToArray(), DataSizeOut = a.U64(24) == 0 ? 0 : a.U32(12), Repeat = a.U32(32),
+            CtxIn = a.U64(48) == 0 ? null : a.Memory(48, a.U32(40)).ToArray(), CtxSizeOut = a.U32(44), Flags = a.U32(64), Cpu = a.U32(68), BatchSize = a.U32(72),
+        };
+        int result = ProgTestRun(attr);
+        attr.DataOut.CopyTo(a.Memory(24, (uint)attr.DataOut.Length));
+        attr.CtxOut.CopyTo(a.Memory(56, (uint)attr.CtxOut.Length));
+        if (FindProgram(attr.ProgFd)?.Type == ProgramType.Syscall) attr.CtxIn?.CopyTo(a.Memory(48, a.U32(40)));
+        if (result is 0 or -(int)Errno.ENOSPC)
+        {
+            a.Put(4, attr.Retval);
+            a.Put(12, attr.DataSizeOut);
+            a.Put(36, attr.Duration);
+            a.Put(44, attr.CtxSizeOut);
+        }
+        return result;
+    }
+
+    private int NextIdFromBytes(BpfCommand command, AttrBytes a)
+    {
+        uint next;
+        int result = command switch
+        {
+            BpfCommand.BPF_PROG_GET_NEXT_ID => ProgGetNextId(a.U32(0), out next),
+            BpfCommand.BPF_MAP_GET_NEXT_ID => MapGetNextId(a.U32(0), out next),
+            BpfCommand.BPF_BTF_GET_NEXT_ID => BtfGetNextId(a.U32(0), out next),
+            _ => LinkGetNextId(a.U32(0), out next),
+        };
+        if (result == 0) a.Put(4, next);
+        return result;
+    }
+
+    private int BatchFromBytes(BpfCommand command, AttrBytes a)
+    {
+        MapObject? map = FindMap(a.I32(36));
+        uint count = a.U32(32), keySize = map?.Map.Spec.KeySize ?? 0, valueSize = map?.UserValueSize ?? 0;
+        if ((ulong)count * Math.Max(keySize, valueSize) > int.MaxValue) return -(int)Errno.ENOMEM;
+        bool lookup = command is BpfCommand.BPF_MAP_LOOKUP_BATCH or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH;
+        uint token = Math.Max(4, keySize);
+        var attr = new MapBatchAttr
+        {
+            MapFd = a.I32(36), InBatch = a.U64(0) == 0 ? null : a.Memory(0, token).ToArray(), Keys = a.Memory(16, count * keySize).ToArray(),
+            Values = a.Memory(24, count * valueSize).ToArray(), Count = count, ElemFlags = a.U64(40), Flags = a.U64(48),
+        };
+        int result = command switch
+        {
+            BpfCommand.BPF_MAP_LOOKUP_BATCH => MapLookupBatch(attr),
+            BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH => MapLookupAndDeleteBatch(attr),
+            BpfCommand.BPF_MAP_UPDATE_BATCH => MapUpdateBatch(attr),
+            _ => MapDeleteBatch(attr),
+        };
+        a.Put(32, attr.Count);
+        if (!lookup || result is not (0 or -(int)Errno.ENOENT)) return result;
+        attr.Keys.AsSpan(0, (int)(attr.Count * keySize)).CopyTo(a.Memory(16, attr.Count * keySize));
+        attr.Values.AsSpan(0, (int)(attr.Count * valueSize)).CopyTo(a.Memory(24, attr.Count * valueSize));
+        if (a.U64(8) != 0) attr.OutBatch.CopyTo(a.Memory(8, token));
+        return result;
+    }
+
+    private int LinkFromBytes(AttrBytes a)
+    {
+        var type = (AttachType)a.U32(8);
+        var attr = new LinkCreateAttr { ProgFd = a.I32(0), TargetFd = a.I32(4), AttachType = type, Flags = a.U32(12), Cookie = a.U64(type == AttachType.PerfEvent ? 16 : 24), TargetBtfId = a.U32(16) };
+        if (type is AttachType.TraceKprobeMulti or AttachType.TraceKprobeSession)
+        {
+            uint count = a.U32(20);
+            if (count > 1 << 20) return -(int)Errno.E2BIG;
+            attr = attr with
+            {
+                Cookie = 0, MultiFlags = a.U32(16), Syms = a.U64(24) == 0 ? null : [.. Words(a.Memory(24, count * 8)).Select(p => AttrBytes.StringAt((byte*)p) ?? "")],
+                Addrs = a.U64(32) == 0 ? null : Words(a.Memory(32, count * 8)), Cookies = a.U64(40) == 0 ? null : Words(a.Memory(40, count * 8)),
+            };
+        }
+        else if (type is AttachType.TraceUprobeMulti or AttachType.TraceUprobeSession)
+        {
+            uint count = a.U32(48);
+            if (count > 1 << 20) return -(int)Errno.E2BIG;
+            attr = attr with
+            {
+                Cookie = 0, Path = a.String(16), Offsets = a.U64(24) == 0 ? null : Words(a.Memory(24, count * 8)),
+                Cookies = a.U64(40) == 0 ? null : Words(a.Memory(40, count * 8)), MultiFlags = a.U32(52), Pid = a.U32(56),
+            };
+        }
+        else if (type == AttachType.TraceIter && a.U64(16) != 0 && a.U32(24) >= 4)
+        {
+            attr = attr with { Cookie = 0, IterMapFd = *(int*)a.U64(16) };
+        }
+        return LinkCreate(attr);
+    }
+
+    private static ulong[] Words(Span<byte> bytes) => MemoryMarshal.Cast<byte, ulong>(bytes).ToArray();
+
+    private int InfoFromBytes(AttrBytes a)
+    {
+        KernelObject? value = ObjGetInfoByFd(a.I32(0));
+        if (value == null) return Fds.Find(a.I32(0)) == null ? -(int)Errno.EBADF : -(int)Errno.EINVAL;
+        if (a.U64(8) == 0 && a.U32(4) != 0) return -(int)Errno.EFAULT;
+        byte[] info = ObjectInfo.Write(value);
+        Span<byte> room = a.Memory(8, a.U32(4));
+        if (room.Length > info.Length && room[info.Length..].ContainsAnyExcept((byte)0)) return -(int)Errno.E2BIG;
+        int copied = Math.Min(room.Length, info.Length);
+        info.AsSpan(0, copied).CopyTo(room);
+        a.Put(4, (uint)copied);
+        return 0;
+    }
+
+    /// <summary>Fields of the attributes by their offset.</summary>
+    private readonly ref struct AttrBytes(Span<byte> bytes)
+    {
+        private readonly Span<byte> _bytes = bytes;
+
+        public uint U32(int offset) => MemoryMarshal.Read<uint>(_bytes[offset..]);
+
+        public int I32(int offset) => MemoryMarshal.Read<int>(_bytes[offset..]);
+
+        public ulong U64(int offset) => MemoryMarshal.Read<ulong>(_bytes[offset..]);
+
+        public void Put(int offset, uint value) => MemoryMarshal.Write(_bytes[offset..], value);
+
+        /// <summary>The memory that a pointer field leads to; empty for NULL.</summary>
+        public Span<byte> Memory(int offset, uint length) => U64(offset) == 0 ? default : new Span<byte>((void*)U64(offset), (int)length);
+
+        /// <summary>A fixed-size text; one without NUL is longer than any valid name.</summary>
+        public string Text(int offset, int size)
+        {
+            Span<byte> text = _bytes.Slice(offset, size);
+            int end = text.IndexOf((byte)0);
+            return Encoding.Latin1.GetString(end < 0 ? text : text[..end]);
+        }
+
+        /// <summary>The text that a pointer field leads to.</summary>
+        public string? String(int offset) => StringAt((byte*)U64(offset));
+
+        public static string? StringAt(byte* text)
+        {
+            if (text == null) return null;
+            int length = 0;
+            while (length < MaxString && text[length] != 0) length++;
+            return Encoding.UTF8.GetString(text, length);
+        }
+
+        /// <summary>Writes a text with its NUL where a pointer field leads to, cut to the room.</summary>
+        public void PutText(int offset, uint room, string text)
+        {
+            if (U64(offset) == 0 || room == 0) return;
+            byte[] encoded = Encoding.UTF8.GetBytes(text);
+            int copied = Math.Min(encoded.Length, (int)room - 1);
+            Span<byte> target = Memory(offset, room);
+            encoded.AsSpan(0, copied).CopyTo(target);
+            target[copied] = 0;
+        }
+    }
+}
