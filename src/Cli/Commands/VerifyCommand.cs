@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.ExceptionServices;
 using System.Text.Json;
 using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Libbpf;
@@ -45,9 +46,21 @@ internal sealed class VerifyCommand : CliCommand
         using Stream output = Console.OpenStandardOutput();
         using VerdictWriter writer = parsed.GetValue(CliOptions.Json) ? new JsonVerdictWriter(output) : new TextVerdictWriter(output);
         int exitCode = ExitCode.Done;
-        var thread = new Thread(() => exitCode = Verify(parsed, verifier, writer), StackSize);
+        ExceptionDispatchInfo? failure = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                exitCode = Verify(parsed, verifier, writer);
+            }
+            catch (Exception e)
+            {
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
+        }, StackSize);
         thread.Start();
         thread.Join();
+        failure?.Throw();
         return exitCode;
     }
 

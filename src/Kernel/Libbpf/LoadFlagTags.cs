@@ -14,8 +14,12 @@ internal static class LoadFlagTags
 
     private static readonly Dictionary<string, uint> s_flags = new()
     {
-        ["BPF_F_STRICT_ALIGNMENT"] = 1 << 0, ["BPF_F_ANY_ALIGNMENT"] = 1 << 1, ["BPF_F_TEST_RND_HI32"] = 1 << 2,
-        ["BPF_F_TEST_STATE_FREQ"] = 1 << 3, ["BPF_F_SLEEPABLE"] = 1 << 4, ["BPF_F_XDP_HAS_FRAGS"] = 1 << 5,
+        ["BPF_F_STRICT_ALIGNMENT"] = 1 << 0,
+        ["BPF_F_ANY_ALIGNMENT"] = 1 << 1,
+        ["BPF_F_TEST_RND_HI32"] = 1 << 2,
+        ["BPF_F_TEST_STATE_FREQ"] = 1 << 3,
+        ["BPF_F_SLEEPABLE"] = 1 << 4,
+        ["BPF_F_XDP_HAS_FRAGS"] = 1 << 5,
         ["BPF_F_TEST_REG_INVARIANTS"] = 1 << 7,
     };
 

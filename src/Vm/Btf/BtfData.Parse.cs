@@ -67,15 +67,17 @@ public sealed partial class BtfData
         return offsets;
     }
 
-    /// <summary>Checks that every id and name that a type refers to exists, so that no later access can leave the data.</summary>
+    /// <summary>
+    /// Checks that every type that a type refers to exists, so that no later access can leave the data. Names are not
+    /// checked, as in libbpf: one outside the string section reads as empty, and the rest stays usable for CO-RE.
+    /// </summary>
     private void CheckReferences()
     {
-        uint count = TypeCount, strings = (uint)_stringsLength;
+        uint count = TypeCount;
         for (uint id = 1; id < count; id++)
         {
             int at = _offsets[id];
             uint info = ReadU32(at + 4);
-            if (ReadU32(at) >= strings) throw BadReference(id, at, "name", ReadU32(at), strings);
             int items = (int)(info & 0xffff), item = at + 12;
             switch ((BtfKind)((info >> 24) & 0x1f))
             {
@@ -88,23 +90,12 @@ public sealed partial class BtfData
                     break;
                 case BtfKind.Struct or BtfKind.Union:
                     for (; items > 0; items--, item += 12)
-                    {
-                        if (ReadU32(item) >= strings) throw BadReference(id, item, "member name", ReadU32(item), strings);
                         if (ReadU32(item + 4) >= count) throw BadReference(id, item, "member type", ReadU32(item + 4), count);
-                    }
-                    break;
-                case BtfKind.Enum or BtfKind.Enum64:
-                    int width = ((info >> 24) & 0x1f) == (uint)BtfKind.Enum ? 8 : 12;
-                    for (; items > 0; items--, item += width)
-                        if (ReadU32(item) >= strings) throw BadReference(id, item, "enumerator name", ReadU32(item), strings);
                     break;
                 case BtfKind.FuncProto:
                     if (ReadU32(at + 8) >= count) throw BadReference(id, at, "return type", ReadU32(at + 8), count);
                     for (; items > 0; items--, item += 8)
-                    {
-                        if (ReadU32(item) >= strings) throw BadReference(id, item, "parameter name", ReadU32(item), strings);
                         if (ReadU32(item + 4) >= count) throw BadReference(id, item, "parameter type", ReadU32(item + 4), count);
-                    }
                     break;
                 case BtfKind.Datasec:
                     for (; items > 0; items--, item += 12)

@@ -138,18 +138,7 @@ public readonly struct BtfType : IEquatable<BtfType>
     {
         uint position = Extra(3 * index + 2);
         uint width = KindFlag ? position >> 24 : 0, offset = KindFlag ? position & 0xffffff : position;
-        uint typeId = Extra(3 * index + 1);
-        if (!KindFlag)
-        {
-            // Before the kind flag existed, a bitfield was an int narrower than its storage.
-            BtfType type = Btf.Resolve(typeId);
-            if (type.Kind == BtfKind.Int && (type.IntBits != type.Size * 8 || type.IntBitOffset != 0))
-            {
-                width = (uint)type.IntBits;
-                offset += (uint)type.IntBitOffset;
-            }
-        }
-        return new BtfMember(Btf.GetString(Extra(3 * index)), typeId, offset, width);
+        return new BtfMember(Btf.GetString(Extra(3 * index)), Extra(3 * index + 1), offset, width);
     }
 
     private BtfEnumerator Enumerator(int index)
