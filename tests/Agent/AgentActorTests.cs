@@ -75,7 +75,9 @@ public sealed class AgentActorTests : TestKit
             "metrics: {counters: [{name: calls_total, labels: [{name: key, size: 4, decoders: [{name: uint}]}]}, {name: other_total, labels: [{name: key, size: 4, decoders: [{name: uint}]}]}]}");
         AgentSpec spec = new()
         {
-            Config = config, PollInterval = TimeSpan.Zero, MapTimeout = TimeSpan.FromMilliseconds(200),
+            Config = config,
+            PollInterval = TimeSpan.Zero,
+            MapTimeout = TimeSpan.FromMilliseconds(200),
             Maps = [new("calls_total", s_spec, 2, _mapActor), new("other_total", s_spec with { Name = "other_total" }, 2, silent)],
         };
         IActorRef agent = Sys.ActorOf(AgentActor.Props(spec, _latest));
@@ -108,7 +110,8 @@ public sealed class AgentActorTests : TestKit
     private static AgentSpec Spec(IActorRef map, TimeSpan interval) => new()
     {
         Config = ExporterConfigReader.Parse("c.yaml", "metrics: {counters: [{name: calls_total, labels: [{name: key, size: 4, decoders: [{name: uint}]}]}]}"),
-        Maps = [new("calls_total", s_spec, 2, map)], PollInterval = interval,
+        Maps = [new("calls_total", s_spec, 2, map)],
+        PollInterval = interval,
     };
 
     private IActorRef Start(IActorRef map, TimeSpan interval = default) => Sys.ActorOf(AgentActor.Props(Spec(map, interval), _latest));

@@ -15,7 +15,10 @@ internal sealed class Bpfsim : IDisposable
     {
         ProcessStartInfo start = new(Path.Combine(Folder, "bpfsim"), arguments)
         {
-            RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = folder ?? Repository.Root,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            WorkingDirectory = folder ?? Repository.Root,
         };
         start.Environment["NO_COLOR"] = "1";
         _process = Process.Start(start)!;

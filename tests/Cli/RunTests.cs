@@ -19,6 +19,17 @@ public sealed class RunTests
         Assert.Contains(" s simulated in ", errors, StringComparison.Ordinal);
     }
 
+    public static TheoryData<string> BuiltIn => [.. Agent.Scenarios.ScenarioReader.BuiltIn];
+
+    [Theory]
+    [MemberData(nameof(BuiltIn))]
+    public async Task Every_built_in_scenario_agrees_with_its_ledger(string name)
+    {
+        (int exit, string output, string errors) = await Bpfsim.RunAsync("run", name, "--seed", "3");
+        Assert.True(exit == 0, output + errors);
+        Assert.DoesNotContain(": 0  ok", output, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("1")]
     [InlineData("42")]

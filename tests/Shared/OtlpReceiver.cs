@@ -16,7 +16,9 @@ internal sealed class OtlpReceiver : IDisposable
         _process = Process.Start(new ProcessStartInfo("node", $"receiver.js {arguments}")
         {
             WorkingDirectory = Repository.PathOf("tests", "otlp"),
-            RedirectStandardOutput = true, RedirectStandardInput = true, RedirectStandardError = true,
+            RedirectStandardOutput = true,
+            RedirectStandardInput = true,
+            RedirectStandardError = true,
         })!;
         _process.OutputDataReceived += (_, e) => OnLine(e.Data);
         _process.ErrorDataReceived += (_, e) =>

@@ -86,7 +86,15 @@ public sealed record Reconciliation(
     private static void CompareHistogram(
         Expectation expectation, MetricFamily family, HistogramConfig config, Ledger ledger, List<LedgerComparison> comparisons)
     {
+        comparisons.Add(new($"{expectation.Metric} count = {expectation.Measure} count", Sum(family.Histograms.Select(h => h.Count)), ledger.Count(expectation.Measure)));
+        ulong sum = (ulong)Math.Round(family.Histograms.Sum(h => h.Sum) / config.BucketMultiplier);
         ulong[] values = [.. ledger.Of(expectation.Measure).SelectMany(e => e.Value.Values).Select(v => v / expectation.Unit)];
+        if (values.Length == 0)
+        {
+            // In flood mode the ledger keeps no single values: the sum is all there is beside the count.
+            if (expectation.Unit == 1) comparisons.Add(new($"{expectation.Metric} sum = {expectation.Measure} sum", sum, ledger.Sum(expectation.Measure)));
+            return;
+        }
         ulong[] buckets = new ulong[config.Buckets.Count()];
         double[] bounds = [.. config.Buckets.Select(b => config.UpperBound(b) / config.BucketMultiplier)];
         foreach (ulong value in values)
@@ -94,8 +102,6 @@ public sealed record Reconciliation(
             int slot = Array.FindIndex(bounds, b => value <= b);
             buckets[slot < 0 ? buckets.Length - 1 : slot]++;
         }
-        comparisons.Add(new($"{expectation.Metric} count = {expectation.Measure} count", Sum(family.Histograms.Select(h => h.Count)), (ulong)values.Length));
-        ulong sum = (ulong)Math.Round(family.Histograms.Sum(h => h.Sum) / config.BucketMultiplier);
         comparisons.Add(new($"{expectation.Metric} sum = {expectation.Measure} sum", sum, Sum(values)));
         for (int i = 0; i < buckets.Length; i++)
         {

@@ -82,7 +82,8 @@ internal static class ScenarioLoader
         if (definition == null) throw new FormatException($"unknown section '{section}'");
         return new ObjectSpec
         {
-            Name = name, License = "GPL",
+            Name = name,
+            License = "GPL",
             Programs =
             [
                 new ProgramSpec

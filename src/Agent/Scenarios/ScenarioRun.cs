@@ -77,6 +77,9 @@ public sealed class ScenarioRun : IDisposable
     /// <summary>The loaded objects, in the scenario's order.</summary>
     public IReadOnlyList<BpfObject> Objects => _objects;
 
+    /// <summary>The agent, for tests that make it crash.</summary>
+    internal IActorRef Agent => _agent;
+
     /// <summary>The port that Prometheus may scrape; 0 if there is none.</summary>
     public int PrometheusPort => _prometheus?.Port ?? 0;
 

@@ -32,8 +32,13 @@ internal sealed class AgentCheckCommand : CliCommand
         if (parsed.GetValue(CliOptions.Json))
             Console.Out.WriteLine(new JsonObject
             {
-                ["config"] = config.Name, ["object"] = objectPath, ["counters"] = config.Counters.Count, ["histograms"] = config.Histograms.Count, ["spans"] = config.Spans.Count,
-                ["ok"] = problems.Count == 0, ["problems"] = new JsonArray([.. problems.Select(p => (JsonNode)p)]),
+                ["config"] = config.Name,
+                ["object"] = objectPath,
+                ["counters"] = config.Counters.Count,
+                ["histograms"] = config.Histograms.Count,
+                ["spans"] = config.Spans.Count,
+                ["ok"] = problems.Count == 0,
+                ["problems"] = new JsonArray([.. problems.Select(p => (JsonNode)p)]),
             }.ToJsonString());
         else
         {

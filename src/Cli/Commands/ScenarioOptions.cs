@@ -10,7 +10,8 @@ internal sealed class ScenarioOptions
 {
     private readonly Argument<string> _scenario = new("SCENARIO")
     {
-        Description = "Scenario file or name of a built-in scenario", DefaultValueFactory = _ => "hello-world",
+        Description = "Scenario file or name of a built-in scenario",
+        DefaultValueFactory = _ => "hello-world",
     };
 
     private readonly Option<ulong?> _seed = new("--seed") { Description = "Where all randomness comes from: same seed, same output", HelpName = "N" };

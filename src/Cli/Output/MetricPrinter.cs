@@ -37,8 +37,11 @@ internal static class MetricPrinter
             foreach (HistogramSample histogram in family.Histograms)
                 series.Add(new JsonObject
                 {
-                    ["labels"] = Labels(family, histogram.Labels), ["count"] = histogram.Count, ["sum"] = histogram.Sum,
-                    ["bounds"] = new JsonArray([.. histogram.Bounds.Select(b => (JsonNode)b)]), ["counts"] = new JsonArray([.. histogram.Counts.Select(c => (JsonNode)c)]),
+                    ["labels"] = Labels(family, histogram.Labels),
+                    ["count"] = histogram.Count,
+                    ["sum"] = histogram.Sum,
+                    ["bounds"] = new JsonArray([.. histogram.Bounds.Select(b => (JsonNode)b)]),
+                    ["counts"] = new JsonArray([.. histogram.Counts.Select(c => (JsonNode)c)]),
                 });
             families.Add(new JsonObject { ["name"] = family.Name, ["kind"] = family.Kind.ToString().ToLowerInvariant(), ["series"] = series });
         }

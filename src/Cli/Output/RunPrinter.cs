@@ -37,7 +37,9 @@ internal static class RunPrinter
         }
         return new JsonObject
         {
-            ["scenario"] = run.Scenario.Name, ["seed"] = run.Scenario.Machine.Seed, ["cpus"] = run.Scenario.Machine.Cpus,
+            ["scenario"] = run.Scenario.Name,
+            ["seed"] = run.Scenario.Machine.Seed,
+            ["cpus"] = run.Scenario.Machine.Cpus,
             ["simulated_seconds"] = run.Machine.Elapsed.TotalSeconds,
             ["trace"] = new JsonArray([.. trace.Select(t => (JsonNode)t)]),
             ["maps"] = maps,
