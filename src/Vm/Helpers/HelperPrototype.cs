@@ -46,6 +46,12 @@ public sealed unsafe class HelperPrototype
     public bool AllowFastcall { get; init; }
 
     /// <summary>
+    /// Whether it reads more registers than <see cref="Args"/> declares: bpf_trace_printk takes up to three values
+    /// for its format, which the kernel's prototype does not mention.
+    /// </summary>
+    public bool IsVariadic => Name == "bpf_trace_printk";
+
+    /// <summary>
     /// The implementation: called with r1 to r5 and the run context, returns r0; null if the simulation has
     /// none, and a call then returns -EOPNOTSUPP. Must be an UnmanagedCallersOnly method that never throws.
     /// </summary>

@@ -22,7 +22,11 @@ internal static unsafe class KfuncCode
         {
             uint id = btf.FindId(name, BtfKind.Func);
             if (id == 0) continue;
-            var row = new HelperPrototype { Id = (int)id, Name = name, Return = ReturnType.Integer };
+            // The verifier checks kfuncs by their BTF; engines only need to know that all five registers may be read.
+            var row = new HelperPrototype
+            {
+                Id = (int)id, Name = name, Return = ReturnType.Integer, Args = [ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything],
+            };
             rows.Add(row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer));
         }
         return new HelperTable(rows);

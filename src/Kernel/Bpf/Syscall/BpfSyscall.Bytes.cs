@@ -106,6 +106,7 @@ public sealed unsafe partial class BpfSyscall
             case BpfCommand.BPF_RAW_TRACEPOINT_OPEN:
                 return RawTracepointOpen(a.U64(0) == 0 ? null : a.String(0), a.I32(8), a.U64(16));
             case BpfCommand.BPF_BTF_LOAD:
+                if (a.U32(16) > MaxBtfBytes) return -(int)Errno.E2BIG;
                 if (a.U64(0) == 0 && a.U32(16) != 0) return -(int)Errno.EFAULT;
                 var btf = new BtfLoadAttr { Btf = a.Memory(0, a.U32(16)).ToArray(), LogLevel = a.U32(24), LogSize = a.U32(20) };
                 int loaded = BtfLoad(btf);
@@ -284,7 +285,7 @@ public sealed unsafe partial class BpfSyscall
     private int InfoFromBytes(AttrBytes a)
     {
         KernelObject? value = ObjGetInfoByFd(a.I32(0));
-        if (value == null) return Fds.Find(a.I32(0)) == null ? -(int)Errno.EBADF : -(int)Errno.EINVAL;
+        if (value == null) return Fds.Find(a.I32(0)) == null ? -(int)Errno.EBADFD : -(int)Errno.EINVAL;
         if (a.U64(8) == 0 && a.U32(4) != 0) return -(int)Errno.EFAULT;
         byte[] info = ObjectInfo.Write(value);
         Span<byte> room = a.Memory(8, a.U32(4));

@@ -9,7 +9,8 @@ public sealed partial class BpfSyscall
     {
         KernelObject? value = Fds.Find(fd);
         if (value is PerfEventObject or StatsObject) value = null;
-        int result = Fds.Find(fd) == null ? -(int)Errno.EBADF : value == null ? -(int)Errno.EINVAL : 0;
+        // This command alone says EBADFD for a descriptor that is not open.
+        int result = Fds.Find(fd) == null ? -(int)Errno.EBADFD : value == null ? -(int)Errno.EINVAL : 0;
         Traced(BpfCommand.BPF_OBJ_GET_INFO_BY_FD, new InfoAttr(fd, value switch { BpfProgram => 232u, MapObject => 104u, BtfObject => 32u, _ => 64u }), result);
         return value;
     }

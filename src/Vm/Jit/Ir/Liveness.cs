@@ -49,7 +49,7 @@ internal static class Liveness
                 return Arguments;
             case IrOp.CallHelper or IrOp.CallKfunc:
                 HelperTable table = insn.Op == IrOp.CallHelper ? source.Helpers : source.Kfuncs;
-                int count = source.Verified ? table.Find((int)insn.Imm)?.Args.Length ?? 5 : 5;
+                int count = source.Verified && table.Find((int)insn.Imm) is { IsVariadic: false } row ? row.Args.Length : 5;
                 return ((1 << count) - 1) << 1;
             case IrOp.TailCall:
                 return 0b1110;
