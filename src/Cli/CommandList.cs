@@ -16,13 +16,18 @@ internal static class CommandList
         new VerifyCommand(),
         Commands.Prog.ProgCommands.Create(),
         Commands.Btf.BtfCommands.Create(),
+        new AsmCommand(),
+        new DisasmCommand(),
+        new ConformanceCommand(),
         new CommandGroup("bench", "Benchmarks with a table of ratios against the rivals found on the machine", "bpfsim bench maps hot-counter", Bench()),
     ];
 
     /// <summary>The commands under <c>bpfsim bench</c>.</summary>
     public static Command[] Bench() =>
     [
+        new Bench.BenchVmCommand(),
         new Bench.BenchMapsCommand(),
         new Bench.BenchEventsCommand(),
+        new Bench.BenchVerifierCommand(),
     ];
 }

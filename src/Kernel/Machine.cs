@@ -33,7 +33,8 @@ public sealed class Machine : IDisposable
         Hooks = new HookTable(spec.Cpus)
         {
             IsKnownFunction = name => Platform.IsKnownFunction(KernelBtf, name),
-            IsKnownTracepoint = Platform.IsKnownTracepoint, FindCategory = Platform.FindCategory,
+            IsKnownTracepoint = Platform.IsKnownTracepoint,
+            FindCategory = Platform.FindCategory,
         };
         _kernel = new KernelState(spec, Hooks);
         Ledger = new Ledger(keepValues: spec.Mode != RunMode.Flood);
@@ -50,9 +51,18 @@ public sealed class Machine : IDisposable
         _runner = new MachineRunner(spec, _kernel, simulation, [interrupts, scheduler, _syscalls, block, network, _memory]);
         Bpf = new BpfSyscall(new BpfEnvironment
         {
-            Cpus = spec.Cpus, Engine = Platform.Engine(spec.Engine), Helpers = Platform.Helpers, Kfuncs = Platform.KfuncsOf(KernelBtf),
-            FindProgramType = Platform.FindProgramType, Verify = Platform.Verify, CreateMap = Platform.CreateMap,
-            Hooks = Hooks, KernelBtf = KernelBtf, Now = () => NowNs, Privileged = spec.Privileged, Kernel = _kernel,
+            Cpus = spec.Cpus,
+            Engine = Platform.Engine(spec.Engine),
+            Helpers = Platform.Helpers,
+            Kfuncs = Platform.KfuncsOf(KernelBtf),
+            FindProgramType = Platform.FindProgramType,
+            Verify = Platform.Verify,
+            CreateMap = Platform.CreateMap,
+            Hooks = Hooks,
+            KernelBtf = KernelBtf,
+            Now = () => NowNs,
+            Privileged = spec.Privileged,
+            Kernel = _kernel,
         });
     }
 

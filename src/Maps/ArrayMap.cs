@@ -46,7 +46,11 @@ internal sealed unsafe class ArrayMap : BpfMap
     public override byte* ProgramLookup(byte* key, uint cpu)
     {
         var index = *(uint*)key;
-        return index < _max ? At(index, cpu) : null;
+        var counters = Statistics.Of(cpu);
+        counters->Lookups++;
+        if (index >= _max) return null;
+        counters->Hits++;
+        return At(index, cpu);
     }
 
     public override int ProgramUpdate(byte* key, byte* value, ulong flags, uint cpu)

@@ -228,8 +228,11 @@ public abstract unsafe partial class BpfMap : IMapReferent, IDisposable
 
     private protected bool LockMissing(ulong flags) => (flags & UpdateFlags.Lock) != 0 && Layout.SpinLockOffset < 0;
 
-    /// <summary>The CPU whose lists and counters a user-space operation uses.</summary>
-    private protected uint UserCpu => (uint)Environment.CurrentManagedThreadId % Cpus;
+    /// <summary>
+    /// The CPU whose lists and counters a user-space operation uses. In an LRU map it decides who is evicted: there it is always the first, so
+    /// that runs can be repeated.
+    /// </summary>
+    private protected uint UserCpu => Spec.Type is MapType.LruHash or MapType.LruPercpuHash ? 0 : (uint)Environment.CurrentManagedThreadId % Cpus;
 
     private protected virtual void ReleaseValue(byte* value)
     {

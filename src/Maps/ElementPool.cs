@@ -14,6 +14,10 @@ namespace BpfSim.Maps;
 internal sealed unsafe class ElementPool
 {
     private const uint AdvanceEvery = 32;
+
+    /// <summary>As many elements may wait for a reader that stays inside: several updates for each event of a long batch.</summary>
+    private const ulong SpareElements = 16384;
+
     private readonly MapMemory _memory;
     private readonly CpuList* _lists;
     private readonly uint _cpus;
@@ -21,18 +25,23 @@ internal sealed unsafe class ElementPool
     private readonly uint _end;
     private readonly uint _chunk;
     private readonly Mark* _mark;
+    private readonly uint _mostWaiting;
 
-    /// <summary>Lays out <paramref name="capacity"/> elements that may be live at once, and some more for those on their way out.</summary>
-    public ElementPool(MapMemory memory, uint cpus, uint capacity, uint elementSize)
+    /// <summary>
+    /// Lays out <paramref name="capacity"/> elements that may be live at once, and some more for those on their way out. <paramref name="outside"/> is what the
+    /// map keeps elsewhere for each, in bytes.
+    /// </summary>
+    public ElementPool(MapMemory memory, uint cpus, uint capacity, uint elementSize, uint outside = 0)
     {
         _memory = memory;
         _cpus = cpus;
         Stride = elementSize;
         _unit = elementSize / 8;
-        var spare = Math.Max((cpus * 8) + 8, Math.Min(Math.Max(1024ul, capacity / 8), (64ul << 20) / elementSize));
+        var spare = Math.Max((cpus * 8) + 8, Math.Min(Math.Max(SpareElements, capacity / 8), (64ul << 20) / (elementSize + outside)));
         var total = capacity + spare;
         if ((total + 1) * _unit >= HashLayout.LockBit) throw new OverflowException($"a map of {capacity} elements of {elementSize} bytes");
         Slots = (uint)total;
+        _mostWaiting = (uint)(spare / (2 * cpus));
         Base = memory.Allocate((nuint)((total + 1) * elementSize));
         _end = (uint)((total + 1) * _unit);
         _chunk = (uint)Math.Clamp(total / (cpus * 8), 1, 64);
@@ -99,7 +108,7 @@ internal sealed unsafe class ElementPool
     {
         if (list->Tail - list->Head == list->Size) Grow(list);
         list->Queue[list->Tail++ & (list->Size - 1)] = reference;
-        if ((++list->Open % AdvanceEvery) == 0) MapEpoch.TryAdvance();
+        if ((++list->Open % AdvanceEvery) == 0 && !MapEpoch.TryAdvance() && list->Tail - list->Head > _mostWaiting) MapEpoch.Press();
     }
 
     /// <summary>
@@ -146,7 +155,14 @@ internal sealed unsafe class ElementPool
     private uint TakeSlow(CpuList* list)
     {
         if (list->Tail != list->Head && MapEpoch.TryAdvance()) Turn(list);
-        if (list->Free == 0 && !Refill(list) && !Steal(list) && !Hurry(list)) return 0;
+        if (list->Free == 0 && !Refill(list))
+        {
+            // What others had free was looked for in this epoch already: before it ends, little can have changed.
+            var found = list->Searched != list->LastEpoch && Steal(list);
+            if (!found) list->Searched = list->LastEpoch;
+            if (!found && !Hurry(list) && !Steal(list)) return 0;
+        }
+
         var reference = list->Free;
         list->Free = *(uint*)At(reference);
         return reference;
@@ -224,7 +240,7 @@ internal sealed unsafe class ElementPool
     }
 
     /// <summary>What one CPU holds; alone on its cache lines.</summary>
-    [StructLayout(LayoutKind.Sequential, Size = 128)]
+    [StructLayout(LayoutKind.Sequential, Size = 256)]
     internal struct CpuList
     {
         public int Held;
@@ -233,7 +249,7 @@ internal sealed unsafe class ElementPool
         public uint* Queue;
         public uint Size, Head, Tail;
         public uint Open, Newer, Older;
-        public ulong NewerMark, OlderMark;
+        public ulong NewerMark, OlderMark, Searched;
     }
 
     [StructLayout(LayoutKind.Explicit, Size = 256)]

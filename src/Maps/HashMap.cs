@@ -14,6 +14,7 @@ internal unsafe class HashMap : BpfMap
     private readonly LruLists? _lru;
     private readonly bool _perCpu;
     private readonly bool _releases;
+    private readonly uint _keySize;
     private readonly uint _valueOffset;
     private readonly uint _paddedValue;
     private readonly byte* _valueBase;
@@ -23,16 +24,18 @@ internal unsafe class HashMap : BpfMap
     {
     }
 
-    private protected HashMap(MapSpec spec, uint cpus, uint storedSize) : base(spec, cpus, storedSize)
+    private protected HashMap(MapSpec spec, uint cpus, uint storedSize) : base(Rounded(spec, cpus), cpus, storedSize)
     {
+        spec = Spec;
         _perCpu = Info.IsPerCpu;
+        _keySize = spec.KeySize;
         _paddedValue = RoundUp8(storedSize);
         _releases = Layout.NeedsRelease || spec.Type == MapType.HashOfMaps;
         _valueOffset = HashLayout.KeyOffset + RoundUp8(spec.KeySize);
         var lru = spec.Type is MapType.LruHash or MapType.LruPercpuHash;
         var ownLists = ((MapFlags)spec.Flags & MapFlags.NoCommonLru) != 0;
-        Capacity = lru && ownLists ? (spec.MaxEntries + cpus - 1) / cpus * cpus : spec.MaxEntries;
-        _pool = new ElementPool(Memory, cpus, Capacity, _valueOffset + (_perCpu ? 0 : _paddedValue));
+        Capacity = spec.MaxEntries;
+        _pool = new ElementPool(Memory, cpus, Capacity, _valueOffset + (_perCpu ? 0 : _paddedValue), _perCpu ? _paddedValue * cpus : 0);
         _table = new HashTable(Header, Memory, Capacity, _pool.Base, SeedOf(spec));
         Header->Stride = _pool.Stride;
         Header->ValueOffset = _valueOffset;
@@ -59,8 +62,11 @@ internal unsafe class HashMap : BpfMap
 
     public override byte* ProgramLookup(byte* key, uint cpu)
     {
+        var counters = Statistics.Of(cpu);
+        counters->Lookups++;
         var reference = _table.Find(key);
         if (reference == 0) return null;
+        counters->Hits++;
         _lru?.Touch(reference);
         return ValueOf(reference, cpu);
     }
@@ -298,7 +304,7 @@ internal unsafe class HashMap : BpfMap
     private void Fill(uint fresh, byte* key, ulong hash, byte* value, uint cpu, bool allCpus)
     {
         var element = _pool.At(fresh);
-        ValueLayout.CopyBytes(element + HashLayout.KeyOffset, key, Spec.KeySize);
+        ValueLayout.CopyBytes(element + HashLayout.KeyOffset, key, _keySize);
         if (_perCpu)
         {
             *(uint*)(element + HashLayout.TagOffset) = _pool.IndexOf(fresh) * (_paddedValue / 8);
@@ -344,6 +350,10 @@ internal unsafe class HashMap : BpfMap
         }
     }
 
+    /// <summary>With NO_COMMON_LRU the capacity is rounded up to a multiple of the CPUs.</summary>
+    private static MapSpec Rounded(MapSpec spec, uint cpus) => ((MapFlags)spec.Flags & MapFlags.NoCommonLru) == 0 ? spec
+        : spec with { MaxEntries = (uint)(((ulong)spec.MaxEntries + cpus - 1) / cpus * cpus) };
+
     /// <summary>A seed of the map's own, the same in every run: order must not depend on the machine.</summary>
     private static ulong SeedOf(MapSpec spec)
     {
@@ -368,7 +378,7 @@ internal unsafe class HashMap : BpfMap
     {
         fixed (byte* k = key, v = value)
         {
-            ValueLayout.CopyBytes(k, _table.KeyOf(reference), Spec.KeySize);
+            ValueLayout.CopyBytes(k, _table.KeyOf(reference), _keySize);
             CopyOut(reference, v, flags);
         }
     }

@@ -12,7 +12,7 @@ internal static class KernelMemory
     private const ulong HashElementHead = 48;
     private const ulong ListNode = 8;
     private const ulong Page = 4096;
-    private const ulong StorageHead = 2432;
+    private const ulong StorageHead = 448;
 
     public static ulong Array(MapSpec s, uint cpus)
     {
@@ -56,7 +56,7 @@ internal static class KernelMemory
     /// <summary>Three pages of administration, the data, and the pointers to all pages, those of the data twice.</summary>
     public static ulong Ringbuf(uint size) => 304 + (3 * Page) + size + (8 * (3 + (2 * (size / Page))));
 
-    public static ulong LocalStorage(MapSpec s) => StorageHead;
+    public static ulong LocalStorage(uint cpus) => StorageHead + (BucketHead * Math.Max(2, System.Numerics.BitOperations.RoundUpToPowerOf2(cpus)));
 
     public static ulong Device(MapSpec s) => s.Type switch
     {

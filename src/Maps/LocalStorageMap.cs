@@ -24,7 +24,7 @@ public sealed unsafe class LocalStorageMap : BpfMap
     public Func<int, (ulong Owner, int Errno)>? ResolveOwner { get; set; }
 
     /// <inheritdoc/>
-    public override ulong MemoryBytes => KernelMemory.LocalStorage(Spec);
+    public override ulong MemoryBytes => KernelMemory.LocalStorage(Cpus);
 
     /// <inheritdoc/>
     public override uint Count => (uint)_values.Count;

@@ -74,7 +74,7 @@ internal sealed unsafe class LruLists
         var reference = _pool.Take(list);
         if (reference == 0)
         {
-            Interlocked.Increment(ref _own ? ref _commons[cpu].Free : ref _locals[cpu].Free);
+            GiveBackPlace(cpu);
             return 0;
         }
 
@@ -131,6 +131,15 @@ internal sealed unsafe class LruLists
             MapSpinLock.Release(&common->Held);
             if (found) return;
         }
+    }
+
+    private void GiveBackPlace(uint cpu)
+    {
+        var held = _own ? &_commons[cpu].Held : &_locals[cpu].Held;
+        MapSpinLock.Acquire(held);
+        if (_own) _commons[cpu].Free++;
+        else _locals[cpu].Free++;
+        MapSpinLock.Release(held);
     }
 
     private bool TakePlace(ElementPool.CpuList* list, uint cpu, MapStatistics.CpuCounters* counters)

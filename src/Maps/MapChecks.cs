@@ -16,7 +16,7 @@ internal static class MapChecks
     private const uint MaxBuckets = 1u << 28;
     private const uint MaxStackFrames = 127;
     private const uint MaxCpus = 8192;
-    private const uint MaxStorageValue = 65535 - 64;
+    private const uint MaxStorageValue = 65535 - 128;
 
     public static Errno Array(MapSpec s, uint cpus)
     {

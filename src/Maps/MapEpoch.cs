@@ -21,7 +21,10 @@ public static unsafe class MapEpoch
     [ThreadStatic]
     private static ThreadReader? t_reader;
 
+    private const int YieldsBeforeGivingUp = 132;
     private static ulong s_current = 2;
+    private static ulong s_awaited;
+    private static ulong s_gaveUpAt;
 
     /// <summary>The current epoch, from 2 upwards.</summary>
     public static ulong Current => Volatile.Read(ref s_current);
@@ -64,7 +67,9 @@ public static unsafe class MapEpoch
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Enter(EpochReader* reader)
     {
-        if (reader->Nesting++ == 0) Interlocked.Exchange(ref reader->Epoch, Volatile.Read(ref s_current));
+        if (reader->Nesting++ != 0) return;
+        if (Volatile.Read(ref s_awaited) != 0) Relieve();
+        Interlocked.Exchange(ref reader->Epoch, Volatile.Read(ref s_current));
     }
 
     /// <summary>Leaves.</summary>
@@ -93,6 +98,38 @@ public static unsafe class MapEpoch
         var advanced = Interlocked.CompareExchange(ref s_current, current + 1, current) == current;
         if (advanced && s_deferred.Count > 0) RunDeferred();
         return advanced;
+    }
+
+    /// <summary>
+    /// A map has many elements waiting for somebody who stays inside (a thread that the system has stopped, say): whoever enters next
+    /// gives that one its turn first, so that the spare elements last.
+    /// </summary>
+    internal static void Press()
+    {
+        var current = Current;
+        if (Volatile.Read(ref s_gaveUpAt) != current) Volatile.Write(ref s_awaited, current + 2);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Relieve()
+    {
+        for (var i = 0; i < YieldsBeforeGivingUp; i++)
+        {
+            TryAdvance();
+            var awaited = Volatile.Read(ref s_awaited);
+            if (Current >= awaited)
+            {
+                Interlocked.CompareExchange(ref s_awaited, 0, awaited);
+                return;
+            }
+
+            if (i < 32) Thread.Yield();
+            else Thread.Sleep(1);
+        }
+
+        // Somebody stays for good: then nobody shall wait for it again.
+        Volatile.Write(ref s_gaveUpAt, Current);
+        Volatile.Write(ref s_awaited, 0);
     }
 
     /// <summary>Runs an action once everybody who is inside now has left (call_rcu); never inside a caller that is inside.</summary>

@@ -4,7 +4,7 @@ namespace BpfSim.Maps;
 
 /// <summary>
 /// Counters of one map, a cache line a CPU, so that counting disturbs nobody. Lookups that emitted code
-/// inlines are not seen here; a CPU's counters may miss an event if two threads act for the same CPU at once.
+/// inlines are not seen here (the interpreter's and the facade's are); a CPU's counters may miss an event if two threads act for the same CPU at once.
 /// </summary>
 public sealed unsafe class MapStatistics
 {

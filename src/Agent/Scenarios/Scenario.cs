@@ -1,5 +1,6 @@
 using BpfSim.Agent.Config;
 using BpfSim.Kernel;
+using BpfSim.Kernel.Laboratory;
 
 namespace BpfSim.Agent.Scenarios;
 
@@ -29,6 +30,9 @@ public sealed record Scenario
 
     /// <summary>What maps must hold at the end, by the ledger.</summary>
     public IReadOnlyList<Expectation> Expectations { get; init; } = [];
+
+    /// <summary>Experiments of the contention laboratory: a scenario that has any runs these, and no machine.</summary>
+    public IReadOnlyList<ContentionSpec> Contention { get; init; } = [];
 }
 
 /// <summary>Where programs come from.</summary>

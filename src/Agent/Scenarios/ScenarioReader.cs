@@ -73,6 +73,7 @@ public static class ScenarioReader
             Programs = [.. top.Maps("programs").Select(p => ReadProgram(p, open))],
             Agent = agent,
             Expectations = [.. top.Maps("expect").Select(e => ReadExpectation(e, metrics))],
+            Contention = [.. top.Maps("contention").Select(ContentionReader.Read)],
         };
         top.RejectUnknownKeys();
         return scenario;

@@ -57,16 +57,7 @@ internal sealed class BenchMapsCommand : CliCommand
             if (spec.Problem() is { } problem) throw new CliException($"bench maps {spec.Name}: {problem}");
         var micro = names.Contains("micro") ? MapMicroBenchmarks.Run(cancellation) : [];
         if (micro.Count > 0 && !json && !parsed.GetValue(_csv)) PrintMicro(micro);
-        var progress = new ProgressLine();
-        var results = new List<ContentionResult>();
-        foreach (var spec in specs)
-        {
-            var result = new ContentionLaboratory(progress).Run(spec, cancellation);
-            progress.Clear();
-            results.Add(result);
-            if (!json && !parsed.GetValue(_csv)) Print(result);
-        }
-
+        var results = ContentionPrinter.Run(specs, print: !json && !parsed.GetValue(_csv), cancellation);
         if (json) Console.Out.WriteLine(MapMicroBenchmarks.Json(micro, results));
         else if (parsed.GetValue(_csv)) Console.Out.Write(MapMicroBenchmarks.Csv(micro) + (results.Count > 0 ? ContentionReport.Csv(results) : ""));
         if (parsed.GetValue(_html) is { } file) Write(file, ContentionReport.Html(results));
@@ -81,13 +72,21 @@ internal sealed class BenchMapsCommand : CliCommand
         if (parsed.GetValue(_zipf) is { } exponent) spec = spec with { Distribution = KeyDistribution.Zipf, ZipfExponent = exponent };
         return spec with
         {
-            Style = Choice(parsed, _style, spec.Style), Distribution = Choice(parsed, _distribution, spec.Distribution),
-            Keys = parsed.GetValue(_keys) ?? spec.Keys, MaxEntries = parsed.GetValue(_maxEntries) ?? spec.MaxEntries,
-            KeySize = parsed.GetValue(_keySize) ?? spec.KeySize, ValueSize = parsed.GetValue(_valueSize) ?? spec.ValueSize,
-            ReadPercent = parsed.GetValue(_read) ?? spec.ReadPercent, DeletePercent = parsed.GetValue(_delete) ?? spec.DeletePercent,
-            Preallocate = spec.Preallocate && !parsed.GetValue(_noPrealloc), OwnLruLists = parsed.GetValue(_noCommonLru),
-            FullUpdate = spec.FullUpdate || parsed.GetValue(_fullUpdate), Compare = compare && !parsed.GetValue(_noCompare),
-            Cpus = Cpus(parsed.GetValue(_cpus)), Duration = parsed.GetValue(_duration) ?? spec.Duration, Seed = parsed.GetValue(_seed) ?? spec.Seed,
+            Style = Choice(parsed, _style, spec.Style),
+            Distribution = Choice(parsed, _distribution, spec.Distribution),
+            Keys = parsed.GetValue(_keys) ?? spec.Keys,
+            MaxEntries = parsed.GetValue(_maxEntries) ?? spec.MaxEntries,
+            KeySize = parsed.GetValue(_keySize) ?? spec.KeySize,
+            ValueSize = parsed.GetValue(_valueSize) ?? spec.ValueSize,
+            ReadPercent = parsed.GetValue(_read) ?? spec.ReadPercent,
+            DeletePercent = parsed.GetValue(_delete) ?? spec.DeletePercent,
+            Preallocate = spec.Preallocate && !parsed.GetValue(_noPrealloc),
+            OwnLruLists = parsed.GetValue(_noCommonLru),
+            FullUpdate = spec.FullUpdate || parsed.GetValue(_fullUpdate),
+            Compare = compare && !parsed.GetValue(_noCompare),
+            Cpus = Cpus(parsed.GetValue(_cpus)),
+            Duration = parsed.GetValue(_duration) ?? spec.Duration,
+            Seed = parsed.GetValue(_seed) ?? spec.Seed,
         };
     }
 
@@ -110,35 +109,16 @@ internal sealed class BenchMapsCommand : CliCommand
         static uint Number(string text) => uint.TryParse(text, out var n) && n is > 0 and <= 256 ? n : throw new CliException($"--cpus {text}: numbers from 1 to 256");
     }
 
-    private static void Print(ContentionResult result)
-    {
-        AnsiConsole.WriteLine();
-        AnsiConsole.MarkupLineInterpolated($"[bold]{result.Spec.Name}[/]: {ContentionReport.Describe(result.Spec)}");
-        var table = new Table().Border(TableBorder.Simple);
-        foreach (var (name, _) in ContentionReport.Columns) table.AddColumn(new TableColumn(Markup.Escape(name)) { Alignment = name.Contains(',') ? Justify.Left : Justify.Right, NoWrap = true });
-        foreach (var (name, run) in ContentionReport.Rows(result))
-            table.AddRow([.. ContentionReport.Columns.Select((c, i) => Markup.Escape(i == 0 ? name : c.Value(run)))]);
-        PrintTable(table);
-        foreach (var line in result.Verdict) Console.Out.WriteLine($"  {line}");
-    }
-
     private static void PrintMicro(IReadOnlyList<MicroResult> results)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumns("operation", "ns", "target", "kernel ns", "ConcurrentDictionary ns", "times kernel", "times CD");
         foreach (var r in results)
             table.AddRow(Markup.Escape(r.Operation), Show(r.Nanoseconds), r.Target is null ? "" : $"{(r.HigherIsBetter ? ">=" : "<=")} {Show(r.Target)}", Show(r.KernelNanoseconds),
                 Show(r.DictionaryNanoseconds), Ratio(r.KernelNanoseconds, r), Ratio(r.DictionaryNanoseconds, r));
-        PrintTable(table);
+        ContentionPrinter.PrintTable(table);
 
         static string Show(double? value) => value is { } v ? v.ToString("0.0#", System.Globalization.CultureInfo.InvariantCulture) : "-";
         static string Ratio(double? rival, MicroResult r) => rival is { } v && r.Nanoseconds is > 0 ? Show(v / r.Nanoseconds) : "-";
-    }
-
-    /// <summary>Tables are wider than a pipe's 80 columns.</summary>
-    private static void PrintTable(Table table)
-    {
-        AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 170);
-        AnsiConsole.Write(table);
     }
 
     private static void Write(FileInfo file, string page)
@@ -151,20 +131,6 @@ internal sealed class BenchMapsCommand : CliCommand
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new CliException($"--html {file}: {e.Message}", ExitCode.Failed);
-        }
-    }
-
-    /// <summary>One line on standard error that says how far the experiment is; only on a terminal.</summary>
-    private sealed class ProgressLine : IProgress<ContentionProgress>
-    {
-        public void Report(ContentionProgress value)
-        {
-            if (!Console.IsErrorRedirected) Console.Error.Write($"\r\u001b[K[{value.Done}/{value.All}] {value.What}");
-        }
-
-        public void Clear()
-        {
-            if (!Console.IsErrorRedirected) Console.Error.Write("\r\u001b[K");
         }
     }
 }

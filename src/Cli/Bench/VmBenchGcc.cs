@@ -15,7 +15,8 @@ internal sealed class VmBenchGcc : IDisposable
         foreach ((string name, byte[] content) in sources) File.WriteAllBytes(Path.Combine(_folder, name), content);
         ProcessStartInfo start = new("gcc")
         {
-            ArgumentList = { "-O2", "-shared", "-fPIC", "-w", "-o", "bench.so", "compute.c", "tables.c" }, WorkingDirectory = _folder,
+            ArgumentList = { "-O2", "-shared", "-fPIC", "-w", "-o", "bench.so", "compute.c", "tables.c" },
+            WorkingDirectory = _folder,
             RedirectStandardError = true,
         };
         try

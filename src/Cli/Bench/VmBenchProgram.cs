@@ -33,7 +33,12 @@ internal sealed unsafe class VmBenchProgram : IDisposable
         foreach ((int slot, string name) in spec.MapReferences) insns[slot] = insns[slot] with { Imm = _mapIndex[name] };
         Executable = new ExecutableProgram
         {
-            Name = spec.Name, Type = spec.Type, Insns = insns, Maps = Maps, Helpers = BenchHelpers.Table, Verified = true,
+            Name = spec.Name,
+            Type = spec.Type,
+            Insns = insns,
+            Maps = Maps,
+            Helpers = BenchHelpers.Table,
+            Verified = true,
             FunctionStarts = FunctionStarts(insns),
         };
     }

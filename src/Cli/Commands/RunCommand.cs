@@ -7,6 +7,7 @@ using BpfSim.Agent.Export;
 using BpfSim.Agent.Scenarios;
 using BpfSim.Cli.Output;
 using BpfSim.Kernel.Bpf;
+using BpfSim.Kernel.Laboratory;
 using BpfSim.Kernel.Libbpf;
 
 namespace BpfSim.Cli.Commands;
@@ -34,6 +35,13 @@ internal sealed class RunCommand : CliCommand
         ScenarioRunOptions options = RunOptions(parsed);
         Scenario scenario = _scenario.Open(parsed);
         bool json = parsed.GetValue(CliOptions.Json);
+        if (scenario.Contention.Count > 0)
+        {
+            var results = await Task.Run(() => Bench.ContentionPrinter.Run(scenario.Contention, print: !json, cancel), cancel).ConfigureAwait(false);
+            if (json) await Console.Out.WriteLineAsync(ContentionReport.Json(results)).ConfigureAwait(false);
+            return ExitCode.Done;
+        }
+
         using ScenarioRun run = Start(scenario, options);
         if (run.PrometheusPort != 0) Console.Error.WriteLine($"metrics for Prometheus on port {run.PrometheusPort}, path /metrics");
 

@@ -36,8 +36,13 @@ internal sealed unsafe class Cpu : IDisposable
         Context = (RunContext*)NativeMemory.AlignedAlloc((nuint)sizeof(RunContext), 64);
         *Context = new RunContext
         {
-            CpuId = id, ArenaBase = KernelArena.KernelBase, ArenaLength = kernel.Arena.Bytes, ArenaMemory = kernel.Arena.Memory,
-            Owner = GCHandle.ToIntPtr(_self), RandomState = new RandomStream(kernel.Seed, $"cpu{id}").Next() | 1, Fuel = long.MaxValue,
+            CpuId = id,
+            ArenaBase = KernelArena.KernelBase,
+            ArenaLength = kernel.Arena.Bytes,
+            ArenaMemory = kernel.Arena.Memory,
+            Owner = GCHandle.ToIntPtr(_self),
+            RandomState = new RandomStream(kernel.Seed, $"cpu{id}").Next() | 1,
+            Fuel = long.MaxValue,
         };
     }
 

@@ -9,6 +9,7 @@ namespace BpfSim.Kernel.Laboratory;
 public sealed class ContentionLaboratory
 {
     private static readonly TimeSpan s_warmUp = TimeSpan.FromMilliseconds(50);
+    private const int MostWarmUps = 12;
     private readonly IProgress<ContentionProgress>? _progress;
     private readonly HashSet<(MapType, UpdateStyle)> _warm = [];
 
@@ -39,7 +40,9 @@ public sealed class ContentionLaboratory
         {
             cancellation.ThrowIfCancellationRequested();
             Report(candidate, most);
-            measured.Add(new(MapTypes.Get(candidate.EffectiveKind).Name, candidate.Style, Measure(candidate, most)));
+            var kind = MapTypes.Get(candidate.EffectiveKind).Name;
+            if (candidate.MaxEntries != spec.MaxEntries) kind += $" of {candidate.MaxEntries}";
+            measured.Add(new(kind, candidate.Style, Measure(candidate, most)));
         }
 
         _progress?.Report(new ContentionProgress(all, all, "done"));
@@ -67,11 +70,17 @@ public sealed class ContentionLaboratory
     private ContentionRun Measure(ContentionSpec spec, uint cpus)
     {
         if (_warm.Add((spec.EffectiveKind, spec.Style)) && spec.Duration > 2 * s_warmUp)
-            for (var i = 0; i < 3; i++)
+        {
+            // On a busy machine the compiler's thread gets its turn late: until it is no longer getting faster, but not for ever.
+            var (best, steady) = (0.0, 0);
+            for (var i = 0; i < MostWarmUps && steady < 3; i++)
             {
-                MeasureOnce(spec with { Duration = s_warmUp }, cpus);
+                var speed = MeasureOnce(spec with { Duration = s_warmUp }, cpus).MillionsPerSecond;
+                steady = speed > best * 1.2 ? 0 : steady + 1;
+                best = Math.Max(best, speed);
                 Thread.Sleep(s_warmUp);
             }
+        }
 
         return MeasureOnce(spec, cpus);
     }
@@ -93,7 +102,8 @@ public sealed class ContentionLaboratory
                 start.SignalAndWait();
                 if (door is null) w.Run(() => Volatile.Read(ref stop));
                 else w.RunThroughMailbox(() => Volatile.Read(ref stop)).GetAwaiter().GetResult();
-            }) { IsBackground = true }).ToList();
+            })
+            { IsBackground = true }).ToList();
             threads.ForEach(t => t.Start());
             start.SignalAndWait();
             var begin = Stopwatch.GetTimestamp();

@@ -133,7 +133,12 @@ public sealed record ContentionSpec
         if (OwnLruLists && EffectiveKind is MapType.LruHash or MapType.LruPercpuHash && OwnLruLists) flags |= MapFlags.NoCommonLru;
         return new MapSpec
         {
-            Name = "laboratory", Type = EffectiveKind, KeySize = KeySize, ValueSize = ValueSize, MaxEntries = MaxEntries, Flags = (uint)flags,
+            Name = "laboratory",
+            Type = EffectiveKind,
+            KeySize = KeySize,
+            ValueSize = ValueSize,
+            MaxEntries = MaxEntries,
+            Flags = (uint)flags,
             SpecialFields = Style == UpdateStyle.SpinLock ? [new SpecialField(SpecialFieldKind.SpinLock, 8, 4)] : [],
         };
     }

@@ -75,19 +75,21 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
     /// </summary>
     public async Task RunThroughMailbox(Func<bool> stop)
     {
-        var questions = new Queue<(Task<MapReply> Reply, long Sent)>();
-        for (var at = 0u; !stop(); at++)
+        var questions = new Queue<(Task<MapReply> Reply, long Sent, bool Deletes)>();
+        for (var at = 0u; !stop(); at++, Operations++)
         {
             var message = Message(at);
             if (message is AddElem) Added++;
-            if (at % AskEvery != 0)
+            // What a deletion took out belongs to the ledger: its answer is needed.
+            var deletes = message is LookupAndDeleteElem;
+            if (at % AskEvery != 0 && !deletes)
             {
                 door!.Tell(message, ActorRefs.NoSender);
                 continue;
             }
 
-            questions.Enqueue((door!.Ask<MapReply>(message, TimeSpan.FromSeconds(60)), Stopwatch.GetTimestamp()));
-            if (questions.Count >= OutstandingQuestions) await Receive().ConfigureAwait(false);
+            questions.Enqueue((door!.Ask<MapReply>(message, TimeSpan.FromSeconds(60)), Stopwatch.GetTimestamp(), deletes));
+            if (questions.Count >= (spec.DeletePercent > 0 ? AskEvery : OutstandingQuestions)) await Receive().ConfigureAwait(false);
         }
 
         while (questions.Count > 0) await Receive().ConfigureAwait(false);
@@ -97,10 +99,12 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
 
         async Task Receive()
         {
-            var (reply, sent) = questions.Dequeue();
-            await reply.ConfigureAwait(false);
+            var (reply, sent, deletes) = questions.Dequeue();
+            var answer = await reply.ConfigureAwait(false);
             _latency.RecordValue(Math.Max(1, RealTime.NanosecondsSince(sent)));
-            Operations += AskEvery;
+            if (!deletes || answer.Value is not { } value) return;
+            var step = map.Info.IsPerCpu ? value.Length / (int)cpus : value.Length;
+            for (var i = 0; i < value.Length; i += step) Taken += BitConverter.ToInt64(value, i);
         }
     }
 

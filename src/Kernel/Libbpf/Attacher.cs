@@ -45,7 +45,10 @@ internal static class Attacher
             throw new BpfObjectException($"prog '{program.Name}': kprobe target '{target}' has a bad offset", Errno.EINVAL);
         return PerfEvent(bpf, program, target, new PerfEventAttr
         {
-            Type = PerfEventType.Kprobe, Target = plus < 0 ? target : target[..plus], Offset = offset, IsReturn = onReturn,
+            Type = PerfEventType.Kprobe,
+            Target = plus < 0 ? target : target[..plus],
+            Offset = offset,
+            IsReturn = onReturn,
         });
     }
 
@@ -75,7 +78,10 @@ internal static class Attacher
         if (names.Count == 0) throw new BpfObjectException($"prog '{program.Name}': failed to resolve pattern '{target}': no function matches", Errno.ENOENT);
         var attr = new LinkCreateAttr
         {
-            ProgFd = program.Fd, AttachType = (AttachType)program.Spec.ExpectedAttachType, Syms = names, MultiFlags = kind == "kretprobe.multi" ? 1u : 0u,
+            ProgFd = program.Fd,
+            AttachType = (AttachType)program.Spec.ExpectedAttachType,
+            Syms = names,
+            MultiFlags = kind == "kretprobe.multi" ? 1u : 0u,
         };
         return Open(bpf, program, target, bpf.LinkCreate(attr));
     }

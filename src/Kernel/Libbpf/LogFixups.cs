@@ -15,6 +15,9 @@ internal static class LogFixups
 
     private const string InvalidFunc = "invalid func unknown#";
 
+    /// <summary>Whether the program may have been refused for an instruction of the loader's.</summary>
+    public static bool NeedsExplanation(ProgramVerdict verdict) => verdict.Message?.StartsWith(InvalidFunc, StringComparison.Ordinal) == true;
+
     public static ProgramVerdict Apply(ProgramVerdict verdict)
     {
         if (verdict.Message is not { } message || !message.StartsWith(InvalidFunc, StringComparison.Ordinal)) return verdict;

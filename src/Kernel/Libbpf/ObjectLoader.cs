@@ -85,10 +85,18 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
             or MapType.Queue or MapType.Stack or MapType.Ringbuf or MapType.UserRingbuf or MapType.ProgArray);
         var attr = new MapCreateAttr
         {
-            MapType = spec.Type, KeySize = spec.KeySize, ValueSize = spec.ValueSize, MaxEntries = spec.MaxEntries, MapFlags = spec.Flags,
-            MapName = KernelName(spec.Name), InnerMapFd = inner, NumaNode = spec.NumaNode > 0 ? (uint)spec.NumaNode : 0, MapExtra = spec.MapExtra,
+            MapType = spec.Type,
+            KeySize = spec.KeySize,
+            ValueSize = spec.ValueSize,
+            MaxEntries = spec.MaxEntries,
+            MapFlags = spec.Flags,
+            MapName = KernelName(spec.Name),
+            InnerMapFd = inner,
+            NumaNode = spec.NumaNode > 0 ? (uint)spec.NumaNode : 0,
+            MapExtra = spec.MapExtra,
             BtfFd = typed && spec.BtfValueTypeId != 0 ? _btfFd : 0,
-            BtfKeyTypeId = typed && spec.BtfValueTypeId != 0 ? spec.BtfKeyTypeId : 0, BtfValueTypeId = typed ? spec.BtfValueTypeId : 0,
+            BtfKeyTypeId = typed && spec.BtfValueTypeId != 0 ? spec.BtfKeyTypeId : 0,
+            BtfValueTypeId = typed ? spec.BtfValueTypeId : 0,
         };
         int fd = _bpf.MapCreate(attr);
         // Like libbpf, try once more without types before giving up.
@@ -133,9 +141,17 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
         }
         var attr = new ProgLoadAttr
         {
-            ProgType = linked.Type, Insns = insns, License = linked.License, KernVersion = linked.KernelVersion, ProgFlags = linked.Flags,
-            ProgName = KernelName(linked.Name), ExpectedAttachType = linked.ExpectedAttachType, AttachBtfId = linked.AttachBtfId,
-            ProgBtfFd = _btfFd, FuncInfo = _btfFd > 0 ? linked.FuncInfos : [], LineInfo = _btfFd > 0 ? linked.LineInfos : [],
+            ProgType = linked.Type,
+            Insns = insns,
+            License = linked.License,
+            KernVersion = linked.KernelVersion,
+            ProgFlags = linked.Flags,
+            ProgName = KernelName(linked.Name),
+            ExpectedAttachType = linked.ExpectedAttachType,
+            AttachBtfId = linked.AttachBtfId,
+            ProgBtfFd = _btfFd,
+            FuncInfo = _btfFd > 0 ? linked.FuncInfos : [],
+            LineInfo = _btfFd > 0 ? linked.LineInfos : [],
         };
         int result = _bpf.ProgLoad(attr);
         if (result < 0)

@@ -88,7 +88,7 @@ public sealed class ObjectVerifier
             {
                 Type = linked.Type,
                 ExpectedAttachType = linked.ExpectedAttachType,
-                Flags = linked.Flags | ExtraFlags,
+                Flags = linked.Flags | ExtraFlags | LoadFlagTags.Of(linked),
                 GplCompatible = BpfSyscall.IsGplCompatible(linked.License),
                 Privileged = Privileged,
                 AttachBtfId = linked.AttachBtfId,
@@ -98,12 +98,17 @@ public sealed class ObjectVerifier
             Btf = linked.Btf,
             FuncInfos = linked.FuncInfos,
             LineInfos = linked.LineInfos,
-            CpuCount = PossibleCpus,
             SymbolAddress = _profile.SymbolAddress,
             LogLevel = LogLevel,
+            CpuCount = PossibleCpus,
         };
         VerifierResult result = EbpfVerifier.Verify(input);
-        return LogFixups.Apply(new ProgramVerdict(linked, result.Errno, result.Message) { Result = result, Log = result.Log });
+        var verdict = new ProgramVerdict(linked, result.Errno, result.Message) { Result = result, Log = result.Log };
+        if (!LogFixups.NeedsExplanation(verdict)) return verdict;
+        // Which instruction it was stands in the log only.
+        if ((LogLevel & 3) != 0) return LogFixups.Apply(verdict);
+        ProgramVerdict explained = LogFixups.Apply(verdict with { Log = EbpfVerifier.Verify(input with { LogLevel = 1 }).Log });
+        return explained with { Log = verdict.Log };
     }
 }
 

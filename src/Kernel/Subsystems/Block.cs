@@ -102,9 +102,16 @@ internal sealed class Block : Subsystem
     {
         var request = new BlockRequest
         {
-            Task = task, Write = write, Sync = sync, Sector = sector, Bytes = bytes, Cpu = task.Cpu, StartNs = _simulation.NowNs,
+            Task = task,
+            Write = write,
+            Sync = sync,
+            Sector = sector,
+            Bytes = bytes,
+            Cpu = task.Cpu,
+            StartNs = _simulation.NowNs,
             Address = _simulation.Arena.AllocateTransient(_simulation.Types.SizeOf("request", 320)),
-            Bio = _simulation.Arena.AllocateTransient(_simulation.Types.SizeOf("bio", 192)), Waited = waited,
+            Bio = _simulation.Arena.AllocateTransient(_simulation.Types.SizeOf("bio", 192)),
+            Waited = waited,
         };
         uint flags = (write ? 1u : 0u) | (sync ? 1u << 11 : 0);
         Write("bio", request.Bio, "bi_opf", flags);

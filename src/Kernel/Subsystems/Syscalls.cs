@@ -213,9 +213,19 @@ internal sealed class Syscalls : Subsystem
         ulong[] padded = Pad(args);
         var regs = new Cpus.PtRegs
         {
-            Di = padded[0], Si = padded[1], Dx = padded[2], R10 = padded[3], R8 = padded[4], R9 = padded[5],
-            Ax = unchecked((ulong)-38L), OrigAx = (ulong)number, Ip = 0x00007f5aff100000 + (ulong)number * 16, Cs = 0x33, Ss = 0x2b,
-            Flags = 0x246, Sp = 0x00007ffc00000000 + task.Pid * 0x100000ul + 0xf000,
+            Di = padded[0],
+            Si = padded[1],
+            Dx = padded[2],
+            R10 = padded[3],
+            R8 = padded[4],
+            R9 = padded[5],
+            Ax = unchecked((ulong)-38L),
+            OrigAx = (ulong)number,
+            Ip = 0x00007f5aff100000 + (ulong)number * 16,
+            Cs = 0x33,
+            Ss = 0x2b,
+            Flags = 0x246,
+            Sp = 0x00007ffc00000000 + task.Pid * 0x100000ul + 0xf000,
         };
         _simulation.Store(task.Cpu, task.UserRegs, new ReadOnlySpan<byte>(&regs, sizeof(Cpus.PtRegs)));
     }

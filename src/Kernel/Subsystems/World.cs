@@ -159,15 +159,28 @@ internal sealed unsafe class World
         ulong userRegs = pid == 0 ? 0 : arena.Allocate(UserRegsSize);
         var task = new SimTask
         {
-            Pid = pid, Tgid = tgid, Comm = comm, Uid = spec.Uid, Gid = spec.Gid, Nice = spec.Nice, Parent = parent, Spec = spec,
-            Address = address, UserRegs = userRegs, Cpu = cpu,
+            Pid = pid,
+            Tgid = tgid,
+            Comm = comm,
+            Uid = spec.Uid,
+            Gid = spec.Gid,
+            Nice = spec.Nice,
+            Parent = parent,
+            Spec = spec,
+            Address = address,
+            UserRegs = userRegs,
+            Cpu = cpu,
             Random = new RandomStream(_simulation.Kernel.Seed, pid == 0 ? comm : $"task{pid}"),
         };
         ulong cgroup = CgroupId(spec.Cgroup);
         var identity = new TaskIdentity
         {
-            PidTgid = (ulong)tgid << 32 | pid, UidGid = (ulong)spec.Gid << 32 | spec.Uid, TaskAddress = address,
-            CgroupId = cgroup, UserRegs = userRegs, ParentTgid = parent?.Tgid ?? (pid == 0 ? 0u : 1u),
+            PidTgid = (ulong)tgid << 32 | pid,
+            UidGid = (ulong)spec.Gid << 32 | spec.Uid,
+            TaskAddress = address,
+            CgroupId = cgroup,
+            UserRegs = userRegs,
+            ParentTgid = parent?.Tgid ?? (pid == 0 ? 0u : 1u),
         };
         SetComm(ref identity, comm);
         task.Identity = _simulation.Kernel.Identities.Add(identity);

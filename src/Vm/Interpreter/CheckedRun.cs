@@ -11,8 +11,14 @@ internal sealed unsafe class CheckedRun
 {
     private const int Registers = 12;
 
+    /// <summary>Stacks of this thread, by the number that are in use: pinned memory is not made anew for each run.</summary>
+    [ThreadStatic]
+    private static List<byte[]>? s_stacks;
+
+    [ThreadStatic]
+    private static int s_stacksInUse;
+
     private readonly CheckedMemory _memory = new();
-    private readonly List<byte[]> _pinnedStacks = [];
     private readonly RunContext* _context;
     private CheckedProgram _program;
     private ulong[] _r = new ulong[Registers];
@@ -85,7 +91,7 @@ internal sealed unsafe class CheckedRun
                 if (insn.IsExit)
                 {
                     if (frames.Count == 0) return _r[0];
-                    _memory.Remove(stack);
+                    FreeStack(stack);
                     (slot, ulong[] saved, MemoryRegion?[] savedRegions, stack) = frames.Pop();
                     saved.CopyTo(_r, 6);
                     savedRegions.CopyTo(_regions, 6);
@@ -109,8 +115,8 @@ internal sealed unsafe class CheckedRun
         }
         finally
         {
-            _memory.Remove(stack);
-            foreach (var frame in frames) _memory.Remove(frame.Stack);
+            FreeStack(stack);
+            foreach (var frame in frames) FreeStack(frame.Stack);
             _depth--;
         }
     }
@@ -209,9 +215,11 @@ internal sealed unsafe class CheckedRun
 
     private int? TailCall(int slot)
     {
+        MemoryRegion? context = _regions[1];
         SetResult(_r[0], null);
         if (_context->TailCalls >= ProgramRuntime.MaxTailCalls) return slot + 1;
         if (ProgramRuntime.TailCallTarget((MapHeader*)_r[2], (uint)_r[3]) is not { } target) return slot + 1;
+        _regions[1] = context;
         _context->TailCalls++;
         if (target is CheckedProgram next)
         {
@@ -322,13 +330,21 @@ internal sealed unsafe class CheckedRun
 
     private MemoryRegion NewStack()
     {
-        var bytes = GC.AllocateArray<byte>(ProgramRuntime.StackSize + 8, pinned: true);
-        _pinnedStacks.Add(bytes);
+        s_stacks ??= [];
+        if (s_stacksInUse == s_stacks.Count) s_stacks.Add(GC.AllocateArray<byte>(ProgramRuntime.StackSize + 8, pinned: true));
+        byte[] bytes = s_stacks[s_stacksInUse++];
+        Array.Clear(bytes);
         ulong start = ((ulong)Marshal.UnsafeAddrOfPinnedArrayElement(bytes, 0) + 7) & ~7UL;
         MemoryRegion region = _memory.Add("stack", start, ProgramRuntime.StackSize);
         _r[10] = start + ProgramRuntime.StackSize;
         _regions[10] = region;
         return region;
+    }
+
+    private void FreeStack(MemoryRegion stack)
+    {
+        _memory.Remove(stack);
+        s_stacksInUse--;
     }
 
     private static ulong Read(ulong address, int size) => size switch

@@ -9,6 +9,18 @@ namespace BpfSim.Vm.Interpreter;
 internal static unsafe class InsnDecoder
 {
     private static readonly Dictionary<InsnForm, Op> s_operations = Operations();
+    private static readonly Dictionary<(Op, Op), Op> s_pairs = [];
+    private static readonly Dictionary<(Op, Op, Op), Op> s_triples = [];
+
+    static InsnDecoder()
+    {
+        foreach (Op op in Enum.GetValues<Op>())
+        {
+            string[] parts = op.ToString().Split('_');
+            if (parts.Length == 2) s_pairs[(Enum.Parse<Op>(parts[0]), Enum.Parse<Op>(parts[1]))] = op;
+            if (parts.Length == 3) s_triples[(Enum.Parse<Op>(parts[0]), Enum.Parse<Op>(parts[1]), Enum.Parse<Op>(parts[2]))] = op;
+        }
+    }
 
     /// <summary>Decodes all slots into memory of the caller, which has one slot more than the program.</summary>
     public static void Decode(ExecutableProgram program, DecodedInsn* decoded)
@@ -16,8 +28,27 @@ internal static unsafe class InsnDecoder
         Insn[] insns = program.Insns;
         bool[] second = InsnChecks.SecondHalves(insns);
         for (int slot = 0; slot < insns.Length; slot++)
-            decoded[slot] = second[slot] ? default : Decode(program, insns, slot);
-        decoded[insns.Length] = default;
+            decoded[slot] = second[slot] ? new DecodedInsn { Op = Op.Bad } : Decode(program, insns, slot);
+        decoded[insns.Length] = new DecodedInsn { Op = Op.Bad };
+        Fuse(decoded, insns.Length);
+    }
+
+    /// <summary>
+    /// Gives the first instruction of a frequent sequence the operation of the whole. The others stay as they
+    /// are: a jump may lead to them, and the sequence reads its operands there.
+    /// </summary>
+    private static void Fuse(DecodedInsn* decoded, int length)
+    {
+        for (int slot = 0; slot + 1 < length; slot++)
+        {
+            Op first = decoded[slot].Op, second = decoded[slot + 1].Op;
+            if (slot + 2 < length && s_triples.TryGetValue((first, second, decoded[slot + 2].Op), out Op triple))
+            {
+                decoded[slot].Op = triple;
+                slot += 2;
+            }
+            else if (s_pairs.TryGetValue((first, second), out Op pair)) decoded[slot++].Op = pair;
+        }
     }
 
     /// <summary>The name of a form's operation in <see cref="Op"/>; null if the operation depends on more than the form.</summary>
@@ -45,7 +76,12 @@ internal static unsafe class InsnDecoder
         }
 
         InsnForm? form = InsnTable.Find(insn);
-        if (form is null) return decoded;
+        if (form is null)
+        {
+            decoded.Op = Op.Bad;
+            return decoded;
+        }
+
         decoded.Op = s_operations.TryGetValue(form, out Op op) ? op : Selected(form, insn);
         if (InsnChecks.Target(insn, slot) is { } target && target >= 0 && target < insns.Length)
             decoded.Jump = (int)(target - slot) * sizeof(DecodedInsn);

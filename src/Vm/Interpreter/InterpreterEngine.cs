@@ -73,7 +73,7 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
     }
 
     /// <summary>Ends a run with a tail call into a program of another engine, which goes on counting tail calls.</summary>
-    public ulong Leave(LoadedProgram target, ulong ctx, RunContext* context)
+    public static ulong Leave(LoadedProgram target, ulong ctx, RunContext* context)
     {
         uint tailCalls = context->TailCalls;
         nint program = context->Program;

@@ -106,7 +106,9 @@ public static class Disassembler
     private static InsnForm? Nearest(Insn insn)
     {
         ReadOnlySpan<InsnForm> forms = InsnTable.WithCode(insn.Code);
-        if (forms.IsEmpty || insn.Class == InsnClass.Stx) return null;
+        if (forms.IsEmpty) return null;
+        // Atomics of 8 and 16 bits are printed although they do not exist.
+        if (insn.Class == InsnClass.Stx) return InsnTable.Find(new Insn(insn.Code | (byte)MemSize.Dw, insn.Dst, insn.Src, insn.Off, insn.Imm));
         if (insn.Class == InsnClass.Alu64 && insn.Off == -1 && forms[0].Row.Op == InsnOp.Mov && forms[0].IsRegisterForm)
             return InsnTable.PercpuAddress;
         foreach (InsnForm form in forms)

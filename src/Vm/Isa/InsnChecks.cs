@@ -73,9 +73,21 @@ public static class InsnChecks
         return (form.Writes(insn) & (1 << 10)) != 0 ? "frame pointer is read only" : null;
     }
 
+    /// <summary>Everything that is wrong with one instruction by itself, in the order in which the kernel finds it.</summary>
+    /// <returns>The kernel's line, or null.</returns>
+    public static string? First(ReadOnlySpan<Insn> insns, int slot)
+    {
+        Insn insn = insns[slot];
+        if (Encoding(insns, slot) is { } encoding) return encoding;
+        // A jump that compares with a constant reads its register before its reserved field is looked at.
+        bool registerFirst = InsnTable.Find(insn) is { Row.Syntax: InsnSyntax.Branch, IsRegisterForm: false };
+        return (registerFirst ? RegisterFields(insn) ?? Reserved(insn) : Reserved(insn) ?? RegisterFields(insn)) ?? Immediate(insn);
+    }
+
     /// <summary>
-    /// Everything above over a whole program, plus jump and call targets: what an engine needs to run a
-    /// program that no verifier has seen.
+    /// Encoding, reserved fields and registers over a whole program, plus jump and call targets: what an
+    /// engine needs to run a program that no verifier has seen. Constant divisors of 0 and constant shifts
+    /// past the width pass: the RFC defines them.
     /// </summary>
     /// <returns>The slot and the line of the first violation, or null.</returns>
     public static (int Slot, string Message)? Program(ReadOnlySpan<Insn> insns)
@@ -86,7 +98,7 @@ public static class InsnChecks
         {
             if (second[slot]) continue;
             Insn insn = insns[slot];
-            if ((Encoding(insns, slot) ?? Reserved(insn) ?? Immediate(insn) ?? RegisterFields(insn)) is { } message) return (slot, message);
+            if ((Encoding(insns, slot) ?? Reserved(insn) ?? RegisterFields(insn)) is { } message) return (slot, message);
             if (Target(insn, slot) is { } target && (target < 0 || target >= insns.Length || second[(int)target]))
                 return (slot, $"jump out of range from insn {slot} to {target}");
         }

@@ -40,7 +40,7 @@ internal sealed unsafe partial class JitCompiler
         _frame = _function.HasCalls || stack > 128 ? stack : 0;
         if (_frame > 0) _e.AluRI(X86Alu.Sub, Rsp, _frame, true);
         if (_function.HasMayGoto) _e.StoreImm(MayGotoCounter(), MaxLoops, 8);
-        if (_function.StackEscapes || !_verified) ClearStack();
+        if ((_function.StackEscapes && _function.HasCalls) || !_verified) ClearStack();
     }
 
     /// <summary>
@@ -49,7 +49,7 @@ internal sealed unsafe partial class JitCompiler
     /// </summary>
     private void ClearStack()
     {
-        int bytes = _hasFrame ? (_function.StackBytes + 7) & ~7 : 0;
+        int bytes = _hasFrame ? ((_verified ? _function.ClearBytes : _function.StackBytes) + 7) & ~7 : 0;
         if (bytes == 0) return;
         int offset = -bytes;
         if (bytes >= 16) _e.ZeroXmm0();
@@ -113,7 +113,7 @@ internal sealed unsafe partial class JitCompiler
 
     /// <summary>Whether the instruction just emitted has set the zero flag by the register that is compared with 0.</summary>
     private bool FlagsTell(in IrInsn n) =>
-        _options.FlagReuse && _flagsPosition == _e.Position && _flagsRegister == n.A && n.Op != IrOp.Select
+        _options.FlagReuse && _flagsPosition == _e.Position && _flagsRegister == n.A && n.Op is not (IrOp.Select or IrOp.SetCondition)
         && (n.Condition is X86Condition.Equal or X86Condition.NotEqual) && (_flags32 || !n.Is32);
 
     private void EmitSelect(in IrInsn n)
@@ -135,6 +135,24 @@ internal sealed unsafe partial class JitCompiler
         }
         EmitComparison(n, n.Sub);
         _e.Cmov(n.Condition, R(n.Dst), source, true);
+    }
+
+    private void EmitSetCondition(in IrInsn n)
+    {
+        X86Register d = R(n.Dst);
+        bool inPlace = n.Dst != n.A && n.Dst != n.B;
+        if (inPlace) _e.MovRI(d, 0);
+        EmitComparison(n, n.Sub);
+        _e.Setcc(n.Condition, d);
+        if (!inPlace) _e.MovZx(d, d, 1);
+    }
+
+    private void EmitMaskConstant(in IrInsn n)
+    {
+        _e.MovRI(Scratch0, n.Imm);
+        _e.TestRI(R(n.A), 1, false);
+        _e.MovRI(R(n.Dst), 0, keepFlags: true);
+        _e.Cmov(X86Condition.NotEqual, R(n.Dst), Scratch0, true);
     }
 
     private void EmitMayGoto(in IrInsn n)

@@ -92,7 +92,7 @@ internal sealed partial class JitCompiler
             _e.Reserve(512);
             if (_labels[_index] >= 0)
             {
-                if (_options.LoopAlignment && IsLoopHead(_index)) _e.Align(32);
+                if (_options.LoopAlignment && IsLoopHead(_index)) _e.Align(16, 10);
                 _e.Bind(_labels[_index]);
                 _flagsPosition = -1;
             }
@@ -142,6 +142,8 @@ internal sealed partial class JitCompiler
             case IrOp.Jump: EmitJump(n); break;
             case IrOp.Branch or IrOp.BranchTest: EmitBranch(n); break;
             case IrOp.Select: EmitSelect(n); break;
+            case IrOp.SetCondition: EmitSetCondition(n); break;
+            case IrOp.MaskConstant: EmitMaskConstant(n); break;
             case IrOp.MayGoto: EmitMayGoto(n); break;
             case IrOp.CallLocal: EmitCallLocal(n); break;
             case IrOp.CallHelper or IrOp.CallKfunc: EmitCall(n); break;

@@ -1,3 +1,4 @@
+using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
 
 namespace BpfSim.Vm.Jit;
@@ -31,6 +32,8 @@ public sealed class JitEngine : IProgramEngine
     public LoadedProgram Load(ExecutableProgram program)
     {
         if (!IsSupported) throw new PlatformNotSupportedException(UnsupportedReason);
+        if (!program.Verified && InsnChecks.Program(program.Insns) is { } wrong)
+            throw new InvalidProgramException($"instruction {wrong.Slot}: {wrong.Message}");
         return new JitProgram(program, JitCompiler.Compile(program, Options));
     }
 }

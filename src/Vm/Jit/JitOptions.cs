@@ -32,6 +32,8 @@ public sealed record JitOptions
         DeadCode = false,
         ZeroExtension = false,
         LoopInversion = false,
+        BlockPlacement = false,
+        ConstantHoisting = false,
     };
 
     /// <summary>Division and modulo by constants become multiplications by the reciprocal.</summary>
@@ -90,6 +92,12 @@ public sealed record JitOptions
 
     /// <summary>Moves that only clear an upper half that is already clear are left out.</summary>
     public bool ZeroExtension { get; init; } = true;
+
+    /// <summary>Unlikely code inside loops moves to the end of its function.</summary>
+    public bool BlockPlacement { get; init; } = true;
+
+    /// <summary>Large constants that loops load are loaded once, where registers are free.</summary>
+    public bool ConstantHoisting { get; init; } = true;
 
     /// <summary>A jump back to a loop's test becomes the inverted test.</summary>
     public bool LoopInversion { get; init; } = true;

@@ -47,7 +47,12 @@ public sealed unsafe class JitProgram : LoadedProgram
     public override ulong InvokeCallback(int functionSlot, ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context)
     {
         int function = Array.BinarySearch(Program.FunctionStarts, functionSlot);
-        if (function < 0) throw new ArgumentOutOfRangeException(nameof(functionSlot), functionSlot, "no function starts here");
+        if (function < 0)
+        {
+            // Called from a helper, where an exception would end the process.
+            context->Fault = RunFault.BadInstruction;
+            return 0;
+        }
         ulong* arguments = stackalloc ulong[5];
         (arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]) = (r1, r2, r3, r4, r5);
         return JitTrampolines.Call(_code.Block.Entry + _code.Entries[function], arguments, context);

@@ -21,7 +21,12 @@ internal sealed partial class ObjectReader
             if (slot < 0 || slot >= program.Slots) continue;
             try
             {
-                program.Relocations.Add(Classify(program, (int)slot, relocation.Symbol));
+                ProgramRelocation found = Classify(program, (int)slot, relocation.Symbol);
+                program.Relocations.Add(found);
+                // The compiler writes a plain number; from here on it is recognised as a function's address.
+                Insn insn = program.Insns[slot];
+                if (found.Kind == RelocationKind.SubprogramAddress)
+                    program.Insns[slot] = new Insn(insn.Code, insn.Dst, (int)PseudoSource.Func, insn.Off, insn.Imm);
             }
             catch (ObjectException e)
             {
@@ -32,11 +37,9 @@ internal sealed partial class ObjectReader
         for (int i = 0; i < program.Slots; i++)
         {
             Insn insn = program.Insns[i];
-            if (IsCall(insn) && insn.Src == (int)CallKind.Local && !program.Relocations.Exists(r => r.Slot == i && r.Kind == RelocationKind.ExternCall)) program.HasCalls = true;
+            if (insn.IsLocalCall && program.FindRelocation(i)?.Kind != RelocationKind.ExternCall) program.HasCalls = true;
             if (insn.IsLdImm64 && insn.Src == (int)PseudoSource.Func) program.HasCalls = true;
         }
-
-        if (program.Relocations.Exists(r => r.Kind == RelocationKind.SubprogramAddress)) program.HasCalls = true;
     }
 
     private ProgramRelocation Classify(ProgramEntry program, int slot, ElfSymbol symbol)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using BpfSim.Maps;
 using BpfSim.Vm.Verifier.Logging;
+using BpfSim.Vm.Verifier.Rewrites;
 
 namespace BpfSim.Vm.Verifier;
 
@@ -37,14 +38,18 @@ public static class EbpfVerifier
                 $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
         }
 
+        RewrittenProgram? rewritten = errno != Errno.None ? null
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs.Select(s => s.Start), input.Attributes.Privileged);
         return new VerifierResult
         {
             Errno = errno,
             Message = message,
+            Hint = message == null ? null : Hints.For(message, verifier.InsnIdx, verifier.SourceOf(verifier.InsnIdx)),
             Log = input.LogLevel == 0 ? "" : log.ToString(),
-            Xlated = errno == Errno.None ? Rewrites.ProbeLoads.Apply(verifier.Insns, verifier.Aux) : [],
-            OriginalSlots = errno == Errno.None ? [.. Enumerable.Range(0, verifier.Insns.Length)] : [],
-            FunctionStarts = [.. verifier.Subprogs.Select(s => s.Start)],
+            Xlated = rewritten?.Insns ?? [],
+            OriginalSlots = rewritten?.OriginalSlots ?? [],
+            FunctionStarts = rewritten?.FunctionStarts ?? [0],
+            Facts = rewritten?.Facts ?? [],
             InsnsProcessed = verifier.InsnsProcessed,
             TotalStates = verifier.Explored.Total,
             PeakStates = verifier.Explored.Peak,

@@ -19,7 +19,14 @@ public class ContentionTests
     {
         var result = new ContentionLaboratory().Run(new ContentionSpec
         {
-            Kind = kind, Style = style, Keys = 4, MaxEntries = 8, ValueSize = 16, Cpus = [1, 3], Duration = Short, Compare = false,
+            Kind = kind,
+            Style = style,
+            Keys = 4,
+            MaxEntries = 8,
+            ValueSize = 16,
+            Cpus = [1, 3],
+            Duration = Short,
+            Compare = false,
         });
         Assert.Equal(2, result.Runs.Count);
         Assert.All(result.Runs, r =>
@@ -29,12 +36,30 @@ public class ContentionTests
         });
     }
 
+    [Theory]
+    [InlineData(UpdateStyle.Plain)]
+    [InlineData(UpdateStyle.Mailbox)]
+    public void WhatDeletionsTakeOutIsInTheLedger(UpdateStyle style)
+    {
+        var run = new ContentionLaboratory().Run(new ContentionSpec
+        {
+            Style = style, Keys = 50, MaxEntries = 64, DeletePercent = 30, Distribution = KeyDistribution.Disjoint, Cpus = [2], Duration = Short, Compare = false,
+        }).Runs[0];
+        Assert.True(run.Added > 0);
+        Assert.Equal((run.Added, 0L), (run.Counted, run.LostUpdates));
+    }
+
     [Fact]
     public void AFullMapFailsUpdatesAndTheVerdictSaysSo()
     {
         var result = new ContentionLaboratory().Run(new ContentionSpec
         {
-            Keys = 100, MaxEntries = 10, Style = UpdateStyle.Atomic, Cpus = [1], Duration = Short, Compare = false,
+            Keys = 100,
+            MaxEntries = 10,
+            Style = UpdateStyle.Atomic,
+            Cpus = [1],
+            Duration = Short,
+            Compare = false,
         });
         Assert.True(result.Runs[0].FailedUpdates > 0);
         Assert.Equal(result.Runs[0].FailedUpdates, result.Runs[0].LostUpdates);

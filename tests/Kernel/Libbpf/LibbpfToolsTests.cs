@@ -73,6 +73,24 @@ public sealed class LibbpfToolsTests
         Assert.True(programs >= 200, $"{programs} programs");
     }
 
+    [LibbpfFact]
+    public void Own_objects_too()
+    {
+        KernelProfile profile = KernelProfile.FromBtf("/sys/kernel/btf/vmlinux");
+        var differences = new List<string>();
+        foreach (string path in Directory.GetFiles(Path.Combine(TestObjects.Root, "programs"), "*.bpf.o").Append(TestObjects.Features))
+        {
+            ObjectSpec spec = TestObjects.Open(path);
+            var linker = new ObjectLinker(profile.Btf, profile.SymbolAddress);
+            foreach (HostLibbpf.Loaded expected in HostLibbpf.LoadAll(File.ReadAllBytes(path), spec.Name))
+            {
+                // The addresses of kernel symbols are the host's own.
+                if (expected.Name != "symbols") Compare($"{path}: {expected.Name}", linker.Link(spec.FindProgram(expected.Name)!), expected, differences);
+            }
+        }
+        Assert.Empty(differences);
+    }
+
     private static void Compare(string what, ProgramSpec ours, HostLibbpf.Loaded theirs, List<string> differences)
     {
         if (ours.LoadError != null)

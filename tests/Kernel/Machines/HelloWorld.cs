@@ -18,7 +18,9 @@ internal static class HelloWorld
 
     public static MachineSpec Spec(ulong seed = 1, EngineKind engine = EngineKind.Jit, uint cpus = 2) => new()
     {
-        Seed = seed, Engine = engine, Cpus = cpus,
+        Seed = seed,
+        Engine = engine,
+        Cpus = cpus,
         Workload = new WorkloadSpec
         {
             Processes =
@@ -33,7 +35,12 @@ internal static class HelloWorld
 
     public static int Load(Machine machine) => machine.Bpf.ProgLoad(new ProgLoadAttr
     {
-        ProgType = ProgramType.Kprobe, Insns = Program, License = "GPL", ProgName = "hello_world", LogLevel = 1, LogSize = 65536,
+        ProgType = ProgramType.Kprobe,
+        Insns = Program,
+        License = "GPL",
+        ProgName = "hello_world",
+        LogLevel = 1,
+        LogSize = 65536,
     });
 
     public static int AttachKprobe(Machine machine, int progFd, string function, bool onReturn = false)

@@ -1,5 +1,5 @@
-using System.Buffers.Binary;
 using BpfSim.Kernel.Host;
+using BpfSim.Vm.Interpreter;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Jit;
 using BpfSim.Vm.Programs;
@@ -14,6 +14,15 @@ internal static unsafe class JitRunner
     {
         ExecutableProgram program = new() { Insns = [.. insns], Verified = true, FunctionStarts = functionStarts ?? [0] };
         using LoadedProgram loaded = new JitEngine(options ?? JitOptions.Default).Load(program);
+        RunContext context = default;
+        return loaded.Run(0, 0, &context);
+    }
+
+    /// <summary>r0 of the same program on the interpreter.</summary>
+    public static ulong Interpret(IReadOnlyList<Insn> insns, int[]? functionStarts = null)
+    {
+        ExecutableProgram program = new() { Insns = [.. insns], Verified = true, FunctionStarts = functionStarts ?? [0] };
+        using LoadedProgram loaded = new InterpreterEngine().Load(program);
         RunContext context = default;
         return loaded.Run(0, 0, &context);
     }

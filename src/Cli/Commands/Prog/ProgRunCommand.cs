@@ -43,7 +43,10 @@ internal sealed class ProgRunCommand : CliCommand
         uint repeat = Math.Max(1, parsed.GetValue(_repeat));
         var attr = new TestRunAttr
         {
-            ProgFd = program.Fd, DataIn = data, CtxIn = ctxIn, Repeat = packet ? repeat : 0,
+            ProgFd = program.Fd,
+            DataIn = data,
+            CtxIn = ctxIn,
+            Repeat = packet ? repeat : 0,
             DataSizeOut = packet ? (uint)data.Length + 1024 : 0,
         };
         int result = 0;

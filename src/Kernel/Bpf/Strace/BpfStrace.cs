@@ -147,7 +147,11 @@ public static class BpfStrace
 
     private static string UpdateFlags(ulong flags) => flags switch
     {
-        0 => "BPF_ANY", 1 => "BPF_NOEXIST", 2 => "BPF_EXIST", 4 => "BPF_F_LOCK", _ => Hex(flags),
+        0 => "BPF_ANY",
+        1 => "BPF_NOEXIST",
+        2 => "BPF_EXIST",
+        4 => "BPF_F_LOCK",
+        _ => Hex(flags),
     };
 
     private static string Hex(ulong value) => value == 0 ? "0" : $"0x{value:x}";
@@ -167,8 +171,13 @@ public static class BpfStrace
             bool digitFollows = i + 1 < length && bytes[i + 1] is >= (byte)'0' and <= (byte)'7';
             text.Append(b switch
             {
-                (byte)'"' => "\\\"", (byte)'\\' => "\\\\", (byte)'\n' => "\\n", (byte)'\r' => "\\r", (byte)'\t' => "\\t",
-                (byte)'\v' => "\\v", (byte)'\f' => "\\f",
+                (byte)'"' => "\\\"",
+                (byte)'\\' => "\\\\",
+                (byte)'\n' => "\\n",
+                (byte)'\r' => "\\r",
+                (byte)'\t' => "\\t",
+                (byte)'\v' => "\\v",
+                (byte)'\f' => "\\f",
                 >= 32 and < 127 => ((char)b).ToString(),
                 _ => "\\" + (digitFollows ? Convert.ToString(b, 8).PadLeft(3, '0') : Convert.ToString(b, 8)),
             });
@@ -178,7 +187,13 @@ public static class BpfStrace
 
     private static readonly Dictionary<int, string> s_modes = new()
     {
-        [0x00] = "BPF_IMM", [0x20] = "BPF_ABS", [0x40] = "BPF_IND", [0x60] = "BPF_MEM", [0x80] = "BPF_LEN", [0xa0] = "BPF_MSH", [0xc0] = "BPF_XADD",
+        [0x00] = "BPF_IMM",
+        [0x20] = "BPF_ABS",
+        [0x40] = "BPF_IND",
+        [0x60] = "BPF_MEM",
+        [0x80] = "BPF_LEN",
+        [0xa0] = "BPF_MSH",
+        [0xc0] = "BPF_XADD",
     };
 
     private static readonly (ulong, string)[] s_progFlags =
@@ -194,9 +209,22 @@ public static class BpfStrace
 
     private static readonly Dictionary<Errno, string> s_errors = new()
     {
-        [Errno.EPERM] = "Operation not permitted", [Errno.ENOENT] = "No such file or directory", [Errno.ESRCH] = "No such process", [Errno.E2BIG] = "Argument list too long",
-        [Errno.EBADF] = "Bad file descriptor", [Errno.EAGAIN] = "Resource temporarily unavailable", [Errno.ENOMEM] = "Cannot allocate memory", [Errno.EACCES] = "Permission denied",
-        [Errno.EFAULT] = "Bad address", [Errno.EBUSY] = "Device or resource busy", [Errno.EEXIST] = "File exists", [Errno.ENODEV] = "No such device", [Errno.EINVAL] = "Invalid argument",
-        [Errno.ENOSPC] = "No space left on device", [Errno.ERANGE] = "Numerical result out of range", [Errno.ENOSYS] = "Function not implemented", [Errno.EOPNOTSUPP] = "Operation not supported",
+        [Errno.EPERM] = "Operation not permitted",
+        [Errno.ENOENT] = "No such file or directory",
+        [Errno.ESRCH] = "No such process",
+        [Errno.E2BIG] = "Argument list too long",
+        [Errno.EBADF] = "Bad file descriptor",
+        [Errno.EAGAIN] = "Resource temporarily unavailable",
+        [Errno.ENOMEM] = "Cannot allocate memory",
+        [Errno.EACCES] = "Permission denied",
+        [Errno.EFAULT] = "Bad address",
+        [Errno.EBUSY] = "Device or resource busy",
+        [Errno.EEXIST] = "File exists",
+        [Errno.ENODEV] = "No such device",
+        [Errno.EINVAL] = "Invalid argument",
+        [Errno.ENOSPC] = "No space left on device",
+        [Errno.ERANGE] = "Numerical result out of range",
+        [Errno.ENOSYS] = "Function not implemented",
+        [Errno.EOPNOTSUPP] = "Operation not supported",
     };
 }

@@ -234,8 +234,13 @@ internal sealed unsafe class TestBench : IDisposable
     {
         ulong[] args = function switch
         {
-            "bpf_fentry_test1" => [1], "bpf_fentry_test2" => [2, 3], "bpf_fentry_test3" => [4, 5, 6], "bpf_fentry_test4" => [7, 8, 9, 10],
-            "bpf_fentry_test5" => [11, 12, 13, 14, 15], "bpf_fentry_test6" => [16, 17, 18, 19, 20, 21], "bpf_fentry_test7" or "bpf_fentry_test8" => [0],
+            "bpf_fentry_test1" => [1],
+            "bpf_fentry_test2" => [2, 3],
+            "bpf_fentry_test3" => [4, 5, 6],
+            "bpf_fentry_test4" => [7, 8, 9, 10],
+            "bpf_fentry_test5" => [11, 12, 13, 14, 15],
+            "bpf_fentry_test6" => [16, 17, 18, 19, 20, 21],
+            "bpf_fentry_test7" or "bpf_fentry_test8" => [0],
             _ => [],
         };
         if (args.Length == 0) return 0;

@@ -33,6 +33,9 @@ internal sealed class CodeSection(string name)
     public List<FunctionSymbol> Functions { get; } = [];
 
     public List<Reference> References { get; } = [];
+
+    /// <summary>Calls and addresses of labels of the same function, which are also resolved in the instructions.</summary>
+    public List<(Reference Reference, int Label)> LabelCalls { get; } = [];
 }
 
 /// <summary>A function: a program, or a local function that programs call.</summary>

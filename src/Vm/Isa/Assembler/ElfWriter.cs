@@ -19,7 +19,7 @@ internal sealed class ElfWriter
         return _sections.Count;
     }
 
-    /// <summary>Adds a symbol; returns a handle for relocations. Types: 1 object, 2 function.</summary>
+    /// <summary>Adds a symbol; returns a handle for relocations. Types: 1 object, 2 function, 3 section.</summary>
     public int AddSymbol(string name, int section, ulong value, ulong size, int type, bool global)
     {
         _symbols.Add((name, (byte)((global ? 1 : 0) << 4 | type), section, value, size));

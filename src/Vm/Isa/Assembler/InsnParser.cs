@@ -137,7 +137,7 @@ internal sealed class InsnParser(HelperTable helpers)
     private static ParsedInsn Constant(LineScanner line, int dst, bool half, byte? code)
     {
         int at = line.Mark();
-        if (!line.TryNumber(out ulong value, out bool negative, out bool hex)) throw line.Error($"expected a register, number or reference, found '{line.Rest()}'");
+        if (!line.TryNumber(out ulong value, out bool negative, out bool hex)) throw line.Error(line.AtEnd ? "expected a value, found the end of the line" : $"expected a register, number or reference, found '{line.Rest()}'");
         bool suffix = line.Eat("ll");
         bool fitsMove = negative ? value <= 1UL << 31 : value <= (hex || half ? uint.MaxValue : int.MaxValue);
         bool load = code is null ? suffix || (!half && (hex || !fitsMove)) : code == 0x18;

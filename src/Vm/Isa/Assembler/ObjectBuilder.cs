@@ -16,6 +16,8 @@ internal sealed class ObjectBuilder
     private readonly ElfWriter _elf = new();
     private readonly BtfBuilder _btf = new();
     private readonly Dictionary<string, int> _symbols = [];
+    private readonly Dictionary<string, int> _sectionSymbols = [];
+    private readonly Dictionary<string, int> _sections = [];
     private readonly uint _int;
 
     private ObjectBuilder(AssemblyUnit unit)
@@ -24,7 +26,7 @@ internal sealed class ObjectBuilder
         _int = _btf.AddInt("int", 4, BtfIntEncoding.Signed);
     }
 
-    public static byte[] Build(AssemblyUnit unit) => new ObjectBuilder(unit).Build();
+    public static byte[] Build(AssemblyUnit unit) => new ObjectBuilder(LocalFunctions.MoveToText(unit)).Build();
 
     private byte[] Build()
     {
@@ -51,12 +53,13 @@ internal sealed class ObjectBuilder
             insns[reference.Slot] = reference.Kind switch
             {
                 FixupKind.Call => insn with { Imm = -1 },
-                FixupKind.Symbol => new Insn(insn.Code, insn.Dst, 0, 0, insn.Imm),
+                FixupKind.Symbol => new Insn(insn.Code, insn.Dst, 0, 0, Function(reference) is { } target ? target.Start * 8 : insn.Imm),
                 _ => new Insn(insn.Code, insn.Dst, 0, 0, 0),
             };
         }
 
         int index = _elf.AddSection(code.Name, Insn.ToBytes(insns), ElfWriter.Alloc | ElfWriter.Exec, 8);
+        _sections[code.Name] = index;
         foreach (FunctionSymbol function in code.Functions.Where(f => f.HasSymbol && f.End > f.Start))
         {
             _symbols[function.Name] = _elf.AddSymbol(
@@ -118,17 +121,27 @@ internal sealed class ObjectBuilder
     {
         if (reference.Kind == FixupKind.MapValue)
             throw new AssemblerException(_unit.File, reference.Line, reference.Column, "an object cannot hold the address of a map's value: use a data section");
-        if (!_symbols.TryGetValue(reference.Name, out int symbol))
+        // libbpf knows the address of a local function only as the section's symbol and an offset.
+        bool address = reference.Kind == FixupKind.Symbol && Function(reference) is not null;
+        int symbol = 0;
+        if (address) symbol = SectionSymbol(Function(reference)!.Section.Name);
+        else if (!_symbols.TryGetValue(reference.Name, out symbol))
             throw new AssemblerException(_unit.File, reference.Line, reference.Column, $"{reference.Name} is empty and has no address");
         _elf.AddRelocation(section, (ulong)reference.Slot * 8, symbol, reference.Kind == FixupKind.Call ? CallRelocation : Load64Relocation);
     }
 
+    private FunctionSymbol? Function(Reference reference) => _unit.Functions.FirstOrDefault(f => f.HasSymbol && f.Name == reference.Name);
+
+    private int SectionSymbol(string name)
+    {
+        if (_sectionSymbols.TryGetValue(name, out int symbol)) return symbol;
+        return _sectionSymbols[name] = _elf.AddSymbol("", _sections[name], 0, 0, 3, false);
+    }
+
     private byte[] ExtBytes(IEnumerable<CodeSection> sections)
     {
-        uint context = _btf.AddReference(BtfKind.Ptr, "", 0);
-        uint program = _btf.AddFuncProto(_int, [new BtfParam("ctx", context)]);
-        uint number = _btf.AddInt("unsigned long", 8);
-        uint local = _btf.AddFuncProto(_int, [.. Enumerable.Range(1, 5).Select(i => new BtfParam($"r{i}", number))]);
+        // Without parameters, so that the kernel does not take the functions' arguments for anything in particular.
+        uint prototype = _btf.AddFuncProto(_int, []);
         var functions = new List<uint> { 8 };
         var lines = new List<uint> { 16 };
         uint file = _btf.AddString(_unit.File);
@@ -139,7 +152,7 @@ internal sealed class ObjectBuilder
             foreach (FunctionSymbol function in code.Functions)
             {
                 bool isProgram = function.HasSymbol && code.Name != ".text";
-                uint id = _btf.AddFunc(Identifier(function.Name), isProgram ? program : local, isProgram ? BtfLinkage.Global : BtfLinkage.Static);
+                uint id = _btf.AddFunc(Identifier(function.Name), prototype, isProgram ? BtfLinkage.Global : BtfLinkage.Static);
                 functions.AddRange([(uint)function.Start * 8, id]);
             }
 

@@ -38,6 +38,7 @@ internal static class SectionResolver
                 insn = insn with { Imm = label - reference.Slot - 1 };
                 if (section.Functions.All(f => f.Start != label))
                     section.Functions.Add(new FunctionSymbol(section, name, label) { HasSymbol = false, End = reference.From.End });
+                section.LabelCalls.Add((reference, label));
                 break;
             case FixupKind.Call:
                 if (!unit.Functions.Any(f => f.Name == name)) throw Error($"there is no function or helper called {name}");

@@ -181,7 +181,7 @@ internal sealed class SourceParser(string file, HelperTable helpers)
         at = line.Mark();
         line.Eat("type=");
         string type = line.Name() ?? throw line.Error("expected the type of the map, such as hash");
-        MapType kind = MapNames.Find(type) ?? throw line.Error($"unknown map type '{type}'", at);
+        MapType kind = MapTypes.Find(type.ToLowerInvariant())?.Type ?? throw line.Error($"unknown map type '{type}'", at);
         var attributes = new List<(string, uint)>();
         string? inner = null;
         while (!line.AtEnd)

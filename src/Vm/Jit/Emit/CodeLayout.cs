@@ -22,6 +22,7 @@ internal sealed class CodeLayout
         public JumpKind Jump;
         public byte Condition;
         public bool Long;
+        public byte Most;
     }
 
     // Multi-byte forms of nop: opcode 0f 1f with operands of growing length.
@@ -59,8 +60,8 @@ internal sealed class CodeLayout
     public void AddJump(int position, int label, JumpKind kind, byte condition) =>
         _events.Add(new Event { Position = position, Label = label, Kind = EventKind.Jump, Jump = kind, Condition = condition, Long = kind == JumpKind.Call });
 
-    public void AddAlignment(int position, int alignment) =>
-        _events.Add(new Event { Position = position, Label = alignment, Kind = EventKind.Align });
+    public void AddAlignment(int position, int alignment, int most) =>
+        _events.Add(new Event { Position = position, Label = alignment, Kind = EventKind.Align, Most = (byte)most });
 
     /// <summary>Where a label lies in the final code.</summary>
     public int AddressOf(int label) => _labels[label];
@@ -78,14 +79,14 @@ internal sealed class CodeLayout
             foreach (ref Event e in events)
             {
                 if (e.Kind == EventKind.Label) labels[e.Label] = e.Position + shift;
-                else if (e.Kind == EventKind.Align) shift += -(e.Position + shift) & (e.Label - 1);
+                else if (e.Kind == EventKind.Align) shift += PaddingAt(e, e.Position + shift);
                 else shift += SizeOf(e);
             }
             Length = codeLength + shift;
             shift = 0;
             foreach (ref Event e in events)
             {
-                if (e.Kind == EventKind.Align) shift += -(e.Position + shift) & (e.Label - 1);
+                if (e.Kind == EventKind.Align) shift += PaddingAt(e, e.Position + shift);
                 if (e.Kind != EventKind.Jump) continue;
                 shift += SizeOf(e);
                 int distance = labels[e.Label] - (e.Position + shift);
@@ -108,7 +109,7 @@ internal sealed class CodeLayout
             code.Slice(from, length).CopyTo(target[to..]);
             from += length;
             to += length;
-            if (e.Kind == EventKind.Align) to = Pad(target, to, -to & (e.Label - 1));
+            if (e.Kind == EventKind.Align) to = Pad(target, to, PaddingAt(e, to));
             else if (e.Kind == EventKind.Jump) to = WriteJump(target, to, e);
         }
         code[from..].CopyTo(target[to..]);
@@ -127,7 +128,7 @@ internal sealed class CodeLayout
             while (next < eventsBefore[i])
             {
                 ref Event e = ref events[next++];
-                if (e.Kind == EventKind.Align) shift += -(e.Position + shift) & (e.Label - 1);
+                if (e.Kind == EventKind.Align) shift += PaddingAt(e, e.Position + shift);
                 else if (e.Kind == EventKind.Jump) shift += SizeOf(e);
             }
             ascending[i] += shift;
@@ -147,6 +148,12 @@ internal sealed class CodeLayout
         target[to++] = e.Jump switch { JumpKind.Jmp => 0xe9, JumpKind.Call => 0xe8, _ => (byte)(0x80 | e.Condition) };
         BitConverter.TryWriteBytes(target[to..], distance);
         return to + 4;
+    }
+
+    private static int PaddingAt(in Event e, int position)
+    {
+        int full = -position & (e.Label - 1);
+        return full <= e.Most ? full : -position & 7;
     }
 
     private static int SizeOf(in Event e) => !e.Long ? 2 : e.Jump == JumpKind.Jcc ? 6 : 5;

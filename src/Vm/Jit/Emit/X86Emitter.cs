@@ -72,8 +72,8 @@ internal sealed unsafe class X86Emitter
         Layout.AddJump(Position, label, CodeLayout.JumpKind.Call, 0);
     }
 
-    /// <summary>The next instruction starts at a multiple of this power of two.</summary>
-    public void Align(int alignment) => Layout.AddAlignment(Position, alignment);
+    /// <summary>The next instruction starts at a multiple of this power of two, or of 8 if that takes too many bytes.</summary>
+    public void Align(int alignment, int most = 15) => Layout.AddAlignment(Position, alignment, most);
 
     // ---- moves ----
 

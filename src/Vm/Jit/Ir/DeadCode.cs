@@ -119,6 +119,7 @@ internal static class DeadCode
                     && (branch.Condition is X86Condition.Equal or X86Condition.NotEqual) && (mask.Is32 || !branch.Is32);
                 if (!zeroTest || (program.LiveAfter[next] & (1 << mask.Dst)) != 0) continue;
                 (branch.Op, branch.A, branch.B, branch.Imm, branch.Is32) = (IrOp.BranchTest, mask.A, mask.B, mask.Imm, mask.Is32);
+                for (int k = i; k < next; k++) program.LiveAfter[k] |= (ushort)((1 << mask.A) | (mask.B == IrInsn.None ? 0 : 1 << mask.B));
                 mask.Op = IrOp.Nop;
             }
         }

@@ -49,6 +49,10 @@ internal enum IrOp : byte
     BranchTest,
     /// <summary>If A Condition B (or Imm), Dst = Index, or the constant Off when Index is None. Sub is Branch or BranchTest.</summary>
     Select,
+    /// <summary>Dst = 1 if A Condition B (or Imm), else 0. Sub is Branch or BranchTest.</summary>
+    SetCondition,
+    /// <summary>Dst = Imm if the lowest bit of A is set, else 0.</summary>
+    MaskConstant,
     /// <summary>Goes to Target when the loop budget is used up.</summary>
     MayGoto,
 
@@ -99,7 +103,7 @@ internal struct IrInsn
     public long Imm;
 
     /// <summary>Whether it can be left out when nobody reads Dst.</summary>
-    public readonly bool IsPure => Op is >= IrOp.Add and <= IrOp.LoadSx or IrOp.Select or IrOp.ContextField;
+    public readonly bool IsPure => Op is >= IrOp.Add and <= IrOp.LoadSx or IrOp.Select or IrOp.SetCondition or IrOp.MaskConstant or IrOp.ContextField;
 
     /// <summary>Whether the next instruction is not reached from here.</summary>
     public readonly bool EndsFlow => Op is IrOp.Jump or IrOp.Exit or IrOp.Fault;
@@ -126,6 +130,9 @@ internal struct IrFunction
     /// <summary>Whether it uses its stack at all, and how many bytes below r10.</summary>
     public bool UsesStack;
     public int StackBytes;
+
+    /// <summary>How many of them are named by constant distances.</summary>
+    public int ClearBytes;
 
     /// <summary>Whether the address of its stack is used for anything but plain accesses.</summary>
     public bool StackEscapes;

@@ -20,38 +20,32 @@ internal static class IrPasses
             Jumps.Shorten(program);
             DeadCode.RemoveUnreachable(program);
         }
-        if (options.LoopInversion) LoopInversion.Run(program);
+        if (options.LoopInversion && LoopInversion.Run(program)) DeadCode.RemoveUnreachable(program);
+        if (options.BlockPlacement) Placement.Run(program);
+        if (options.ConstantHoisting) ConstantHoisting.Run(program);
         program.FindTargets();
         if (program.UpperClear.Length != program.Insns.Length) program.UpperClear = new ushort[program.Insns.Length];
         if (options.ZeroExtension) UpperHalves.Compute(program);
-        new Simplifier(program, options).Run();
-        DeadCode.RemoveUnreachable(program);
-        program.FindTargets();
-        if (options.DeadCode) RemoveDead(program);
-        if (options.CopyPropagation)
+        if (new Simplifier(program, options).Run())
         {
-            Liveness.Compute(program);
-            DeadCode.Coalesce(program);
+            DeadCode.RemoveUnreachable(program);
+            program.FindTargets();
         }
-        if (options.FlagReuse)
-        {
-            Liveness.Compute(program);
-            DeadCode.FuseTests(program);
-        }
+        // Computed once; each of these passes keeps it right, or errs toward more registers being live.
+        Liveness.Compute(program, withDeadCode: options.DeadCode);
+        if (options.DeadCode) DeadCode.RemoveUnread(program);
+        if (options.CopyPropagation) DeadCode.Coalesce(program);
+        if (options.FlagReuse) DeadCode.FuseTests(program);
         if (options.AddressFolding)
         {
-            Liveness.Compute(program);
+            AddressFusion.Run(program);
             DeadCode.FuseMemoryOperations(program);
         }
         if (!options.ConditionalMoves) return;
-        Liveness.Compute(program);
-        if (Selects.Convert(program)) program.FindTargets();
-    }
-
-    private static void RemoveDead(IrProgram program)
-    {
-        Liveness.Compute(program, withDeadCode: true);
-        DeadCode.RemoveUnread(program);
+        Selects.FuseMasks(program);
+        if (!Selects.Convert(program)) return;
+        program.FindTargets();
+        Selects.FuseConstants(program);
     }
 
     /// <summary>Stack use, calls and written registers of every function.</summary>
@@ -89,5 +83,7 @@ internal static class IrPasses
         else if (plain && n.Op == IrOp.Lea) depth = -n.Off;
         if (!(plain && access)) function.StackEscapes = true;
         function.StackBytes = Math.Max(function.StackBytes, Math.Clamp(depth, 0, 512));
+        if (depth < 512) function.ClearBytes = Math.Max(function.ClearBytes, depth);
+        else if (n.A == frame && n.Op == IrOp.Lea) function.ClearBytes = Math.Max(function.ClearBytes, Math.Clamp(-n.Off, 0, 512));
     }
 }

@@ -17,8 +17,8 @@ internal sealed class IrProgram(ExecutableProgram program)
     /// <summary>Whether a jump leads to the instruction (by index).</summary>
     public bool[] IsTarget { get; set; } = [];
 
-    /// <summary>How many jumps lead to the instruction.</summary>
-    public int[] TargetCount { get; set; } = [];
+    /// <summary>Whether a jump from further down leads to the instruction: the head of a loop.</summary>
+    public bool[] IsBackTarget { get; set; } = [];
 
     /// <summary>Registers live after the instruction, as bit masks; see <see cref="Liveness"/>.</summary>
     public ushort[] LiveAfter { get; set; } = [];
@@ -29,21 +29,22 @@ internal sealed class IrProgram(ExecutableProgram program)
     /// <summary>Whether the instruction is the head of an innermost loop; empty if nobody has looked.</summary>
     public bool[] LoopHeads { get; set; } = [];
 
-    /// <summary>Recomputes <see cref="IsTarget"/> and <see cref="TargetCount"/>.</summary>
+    /// <summary>Recomputes <see cref="IsTarget"/> and <see cref="IsBackTarget"/>.</summary>
     public void FindTargets()
     {
         if (IsTarget.Length != Insns.Length + 1)
         {
             IsTarget = new bool[Insns.Length + 1];
-            TargetCount = new int[Insns.Length + 1];
+            IsBackTarget = new bool[Insns.Length + 1];
         }
         Array.Clear(IsTarget);
-        Array.Clear(TargetCount);
-        foreach (ref readonly IrInsn insn in Insns.AsSpan())
+        Array.Clear(IsBackTarget);
+        for (int i = 0; i < Insns.Length; i++)
         {
+            ref readonly IrInsn insn = ref Insns[i];
             if (!insn.HasTarget) continue;
             IsTarget[insn.Target] = true;
-            TargetCount[insn.Target]++;
+            if (insn.Target <= i) IsBackTarget[insn.Target] = true;
         }
     }
 

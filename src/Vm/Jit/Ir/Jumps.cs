@@ -57,19 +57,19 @@ internal static class Jumps
     public static void FindLoopHeads(IrProgram program)
     {
         bool[] heads = new bool[program.Insns.Length + 1];
-        int[] farthest = new int[program.Insns.Length + 1];
+        int[] nearest = new int[program.Insns.Length + 1];
         for (int i = 0; i < program.Insns.Length; i++)
         {
             ref readonly IrInsn n = ref program.Insns[i];
             if (!n.HasTarget || n.Target > i) continue;
+            if (!heads[n.Target]) nearest[n.Target] = i;
             heads[n.Target] = true;
-            farthest[n.Target] = i;
         }
         int inner = -1;
         for (int i = program.Insns.Length - 1; i >= 0; i--)
         {
             if (!heads[i]) continue;
-            if (inner >= 0 && inner <= farthest[i] && farthest[inner] <= farthest[i]) heads[i] = false;
+            if (inner >= 0 && inner <= nearest[i]) heads[i] = false;
             else inner = i;
         }
         program.LoopHeads = heads;

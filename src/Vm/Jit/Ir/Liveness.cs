@@ -31,7 +31,8 @@ internal static class Liveness
                     if (!withDeadCode || !insn.IsPure || (live & MayWrite(insn)) != 0) live = (live & ~Writes(insn)) | Reads(insn, program.Source);
                     if (!program.IsTarget[i] || liveAtTarget[i] == live) continue;
                     liveAtTarget[i] = (ushort)live;
-                    changed = true;
+                    // Jumps from further up have yet to be seen; only those from further down have been.
+                    changed |= program.IsBackTarget[i];
                 }
             }
         }

@@ -1,34 +1,75 @@
 namespace BpfSim.Vm.Jit.Ir;
 
 /// <summary>
-/// A loop that jumps back to a test of one instruction at its head gets the test where the jump was: one
-/// branch a round instead of two.
+/// A loop that jumps back to a short test at its head gets a copy of the test where the jump was: one branch a
+/// round instead of two.
 /// </summary>
 internal static class LoopInversion
 {
-    /// <summary>Inverts all loops of that form.</summary>
-    public static void Run(IrProgram program)
+    private const int MaxHead = 5, MaxGrowth = 256;
+
+    /// <summary>Inverts all loops of that form; returns whether there were any. The program then has more instructions.</summary>
+    public static bool Run(IrProgram program)
     {
+        List<(int Jump, int Head, int Branch)> copies = Find(program);
+        if (copies.Count == 0) return false;
+        IrInsn[] old = program.Insns;
+        int[] moved = new int[old.Length + 1];
+        List<IrInsn> insns = new(old.Length + (copies.Count * (MaxHead + 1)));
+        List<bool> isCopy = [];
+        int next = 0;
+        for (int i = 0; i < old.Length; i++)
+        {
+            moved[i] = insns.Count;
+            if (next >= copies.Count || copies[next].Jump != i)
+            {
+                insns.Add(old[i]);
+                continue;
+            }
+            (_, int head, int branch) = copies[next++];
+            for (int k = head; k <= branch; k++)
+                if (old[k].Op != IrOp.Nop) insns.Add(old[k]);
+            IrInsn test = old[branch];
+            int staysIn = branch + 1, leaves = test.Target;
+            // Whichever way leads back into the loop is the one that jumps.
+            if (test.Target <= i && test.Target > head) (staysIn, leaves) = (test.Target, branch + 1);
+            else test.Condition = Jumps.Not(test.Condition);
+            test.Target = staysIn;
+            insns[^1] = test;
+            IrInsn exit = old[i];
+            exit.Target = leaves;
+            insns.Add(exit);
+        }
+        moved[old.Length] = insns.Count;
+        IrInsn[] result = [.. insns];
+        foreach (ref IrInsn n in result.AsSpan())
+            if (n.HasTarget) n.Target = moved[n.Target];
+        foreach (ref IrFunction function in program.Functions.AsSpan()) (function.Start, function.End) = (moved[function.Start], moved[function.End]);
+        program.Insns = result;
+        program.FindTargets();
+        return true;
+    }
+
+    private static List<(int, int, int)> Find(IrProgram program)
+    {
+        List<(int, int, int)> copies = [];
         IrInsn[] insns = program.Insns;
+        int growth = 0;
         foreach (ref readonly IrFunction function in program.Functions.AsSpan())
         {
             for (int i = function.Start; i < function.End; i++)
             {
-                ref IrInsn jump = ref insns[i];
-                if (jump.Op != IrOp.Jump || jump.Target > i) continue;
-                int head = program.SkipNops(jump.Target, function.End);
-                if (head >= i || insns[head].Op is not (IrOp.Branch or IrOp.BranchTest)) continue;
-                // The way out of the loop must be what follows the jump, so that falling through is right.
-                int exit = program.SkipNops(insns[head].Target, function.End), behind = program.SkipNops(i + 1, function.End);
-                int body = program.SkipNops(head + 1, function.End);
-                if (exit != behind || body >= function.End) continue;
-                int slot = jump.Slot;
-                jump = insns[head];
-                jump.Condition = Jumps.Not(jump.Condition);
-                jump.Target = body;
-                jump.Slot = slot;
+                if (insns[i].Op != IrOp.Jump || insns[i].Target > i) continue;
+                int head = program.SkipNops(insns[i].Target, function.End), branch = head;
+                while (branch < i && branch - head < MaxHead && IsPlain(insns[branch].Op) && (branch == head || !program.IsTarget[branch])) branch++;
+                if (branch >= i || insns[branch].Op is not (IrOp.Branch or IrOp.BranchTest) || branch + 1 >= function.End) continue;
+                if (branch > head && program.IsTarget[branch]) continue;
+                if ((growth += branch - head + 1) > MaxGrowth) return copies;
+                copies.Add((i, head, branch));
             }
         }
-        program.FindTargets();
+        return copies;
     }
+
+    private static bool IsPlain(IrOp op) => op is IrOp.Nop or (>= IrOp.Add and <= IrOp.Arsh) or (>= IrOp.MovImm and <= IrOp.LoadSx);
 }

@@ -67,8 +67,13 @@ internal sealed class RegisterValues
     {
         Value sum = new()
         {
-            IsSum = baseRegister != register && index != register, LowHalfOnly = lowHalfOnly, Base = baseRegister, Index = index,
-            Scale = scale, Constant = offset, Max = max,
+            IsSum = baseRegister != register && index != register,
+            LowHalfOnly = lowHalfOnly,
+            Base = baseRegister,
+            Index = index,
+            Scale = scale,
+            Constant = offset,
+            Max = max,
             BaseVersion = baseRegister == IrInsn.None ? 0 : _versions[baseRegister],
             IndexVersion = index == IrInsn.None ? 0 : _versions[index],
         };

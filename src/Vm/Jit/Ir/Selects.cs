@@ -80,6 +80,57 @@ internal static class Selects
         return true;
     }
 
+    /// <summary>-(a &amp; 1) &amp; constant, in three steps, becomes a choice between the constant and 0. Liveness must be current.</summary>
+    public static void FuseMasks(IrProgram program)
+    {
+        IrInsn[] insns = program.Insns;
+        for (int i = 0; i + 2 < insns.Length; i++)
+        {
+            ref readonly IrInsn bit = ref insns[i];
+            if (bit.Op != IrOp.And || bit.B != IrInsn.None || bit.Imm != 1) continue;
+            int second = NextInLine(program, i + 1), third = NextInLine(program, second + 1);
+            if (third >= insns.Length) continue;
+            ref readonly IrInsn negate = ref insns[second];
+            ref IrInsn mask = ref insns[third];
+            if (program.IsTarget[second] || program.IsTarget[third] || negate.Op != IrOp.Neg || negate.A != bit.Dst || mask.Op != IrOp.And
+                || mask.A != negate.Dst || mask.B != IrInsn.None || (negate.Is32 && !mask.Is32)) continue;
+            // Neither of the steps in between may be seen afterwards.
+            int seen = program.LiveAfter[third] & ~(1 << mask.Dst);
+            if ((seen & ((1 << bit.Dst) | (1 << negate.Dst))) != 0) continue;
+            byte source = bit.A;
+            for (int k = i; k < third; k++) program.LiveAfter[k] |= (ushort)(1 << source);
+            long constant = mask.Is32 ? (uint)mask.Imm : mask.Imm;
+            insns[i].Op = IrOp.Nop;
+            insns[second].Op = IrOp.Nop;
+            (mask.Op, mask.A, mask.Imm, mask.Is32) = (IrOp.MaskConstant, source, constant, false);
+        }
+    }
+
+    private static int NextInLine(IrProgram program, int index)
+    {
+        while (index < program.Insns.Length && program.Insns[index].Op == IrOp.Nop && !program.IsTarget[index]) index++;
+        return index;
+    }
+
+    /// <summary>x = 1; if c, x = 0 (or the other way round) becomes x = not c.</summary>
+    public static void FuseConstants(IrProgram program)
+    {
+        for (int i = 0; i + 1 < program.Insns.Length; i++)
+        {
+            ref IrInsn first = ref program.Insns[i];
+            if (first.Op != IrOp.MovImm || first.Imm is not (0 or 1)) continue;
+            int next = i + 1;
+            while (next < program.Insns.Length && program.Insns[next].Op == IrOp.Nop && !program.IsTarget[next]) next++;
+            if (next >= program.Insns.Length || program.IsTarget[next]) continue;
+            ref IrInsn select = ref program.Insns[next];
+            if (select.Op != IrOp.Select || select.Dst != first.Dst || select.Index != IrInsn.None || select.Off != 1 - first.Imm) continue;
+            if (select.A == first.Dst || select.B == first.Dst) continue;
+            select.Op = IrOp.SetCondition;
+            if (first.Imm == 1) select.Condition = Jumps.Not(select.Condition);
+            first.Op = IrOp.Nop;
+        }
+    }
+
     /// <summary>
     /// Lets the operations work in scratch registers. A single move needs none: then <paramref name="made"/> is
     /// its source, or None for the constant.

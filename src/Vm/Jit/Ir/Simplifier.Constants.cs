@@ -74,6 +74,7 @@ internal sealed partial class Simplifier
                 X86Condition.Less => a < b,
                 _ => a <= b,
             };
+        _branchesFolded = true;
         n.A = n.B = None;
         n.Op = taken ? IrOp.Jump : IrOp.Nop;
     }

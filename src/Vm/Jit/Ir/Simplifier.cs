@@ -15,10 +15,11 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
     private readonly RegisterValues _values = new();
     private readonly StackSlots _slots = new();
     private bool _frameEscapes;
+    private bool _branchesFolded;
     private int _index;
 
-    /// <summary>Rewrites all functions.</summary>
-    public void Run()
+    /// <summary>Rewrites all functions; returns whether a branch turned out to go always the same way.</summary>
+    public bool Run()
     {
         foreach (ref readonly IrFunction function in program.Functions.AsSpan())
         {
@@ -41,6 +42,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
                 afterEnd = n.EndsFlow;
             }
         }
+        return _branchesFolded;
     }
 
     private bool FrameEscapes(in IrFunction function)

@@ -25,13 +25,14 @@ internal static class UpperHalves
                     ref readonly IrInsn insn = ref insns[i];
                     if (program.IsTarget[i])
                     {
-                        if (reachable) changed |= Meet(ref atTarget[i], clear);
+                        if (reachable) Meet(ref atTarget[i], clear);
                         clear = atTarget[i];
                         reachable = true;
                     }
                     program.UpperClear[i] = (ushort)clear;
                     clear = Transfer(insn, clear);
-                    if (insn.HasTarget) changed |= Meet(ref atTarget[insn.Target], clear);
+                    // What is further down will be seen with this anyway.
+                    if (insn.HasTarget && Meet(ref atTarget[insn.Target], clear) && insn.Target <= i) changed = true;
                     if (insn.EndsFlow) reachable = false;
                 }
             }
@@ -55,10 +56,11 @@ internal static class UpperHalves
             IrOp.MovImm => (ulong)n.Imm <= uint.MaxValue,
             IrOp.Load or IrOp.ProbeLoad => n.Size < 8,
             IrOp.LoadSx or IrOp.ProbeLoadSx => false,
-            IrOp.MovZx => true,
+            IrOp.MovZx or IrOp.SetCondition => true,
             IrOp.ContextField => n.Size < 8,
             IrOp.Bswap => n.Size < 8,
             IrOp.Select => Has(n.Dst) && (n.Index == IrInsn.None ? n.Off >= 0 : n.Size == 4 || Has(n.Index)),
+            IrOp.MaskConstant => (ulong)n.Imm <= uint.MaxValue,
             _ when n.Is32 => true,
             IrOp.Mov => Has(n.A),
             IrOp.And => n.B == IrInsn.None ? n.Imm >= 0 || Has(n.A) : Has(n.A) || Has(n.B),

@@ -40,7 +40,7 @@ internal sealed partial class ProgramVerifier
                 if (info.TypeId == func.Id) _exceptionCallbackStart = info.InsnOff;
             }
 
-            if (_exceptionCallbackStart < 0) Reject(Errno.EINVAL, "exception callback not found in BTF");
+            if (_exceptionCallbackStart < 0) Reject(Errno.EINVAL, "exception callback type id not found in func_info");
             starts.Add(_exceptionCallbackStart);
         }
     }

@@ -320,7 +320,15 @@ internal sealed partial class ProgramVerifier
         int regno = i + 1;
         ref RegisterState reg = ref Regs[regno];
         CheckArgumentOffset(regno, false, false);
-        CheckMemReg(regno, arg.MemSize);
+        try
+        {
+            CheckMemReg(regno, arg.MemSize);
+        }
+        catch (VerifierReject)
+        {
+            return Errno.EINVAL;
+        }
+
         if ((arg.Flags & RegType.PtrMaybeNull) == 0 && reg.Type.MayBeNull())
         {
             Verbose($"arg#{i} is expected to be non-NULL\n");

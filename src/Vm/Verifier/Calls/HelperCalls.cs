@@ -321,7 +321,8 @@ internal sealed partial class ProgramVerifier
 
     private void RecordTailCallKey(MapSpec map, ref InsnAux aux)
     {
-        if (map.Type != MapType.ProgArray) {
+        if (map.Type != MapType.ProgArray)
+        {
             Verbose("expected prog array map for tail call");
             Reject(Errno.EINVAL);
         }

@@ -28,13 +28,11 @@ internal sealed partial class ProgramVerifier
             if (HasSuffix(name, "__ign") || HasSuffix(name, "__prog")) continue;
             if (type.Kind == BtfKind.Int || type.IsAnyEnum)
             {
-                CheckRegArg(regno, RegUse.Source);
                 CheckKfuncScalar(meta, regno, name);
                 continue;
             }
 
             if (type.Kind != BtfKind.Ptr) Reject(Errno.EINVAL, $"Unrecognized arg#{i} type {KindName(type)}");
-            CheckRegArg(regno, RegUse.Source);
             if (CheckKfuncPointer(meta, insnIdx, i, type)) i++;
         }
 
@@ -372,7 +370,6 @@ internal sealed partial class ProgramVerifier
     {
         int regno = i + 1;
         ref RegisterState buffer = ref Regs[regno];
-        CheckRegArg(regno + 1, RegUse.Source);
         if (!buffer.IsNull || !IsNullable(meta.Params[i].Name)) CheckSizedMemory(i);
         if (!HasSuffix(meta.Params[i + 1].Name, "__szk")) return;
         ref RegisterState size = ref Regs[regno + 1];

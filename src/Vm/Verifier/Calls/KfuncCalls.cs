@@ -366,16 +366,34 @@ internal sealed partial class ProgramVerifier
         return type.FindMember(contained[(colon + 1)..]) is { } member ? (int)member.ByteOffset : 0;
     }
 
-    /// <summary>Whether a struct holds numbers only, through nested structs and arrays.</summary>
-    private static bool IsScalarStruct(BtfType type, int depth)
+    private const int MaxNesting = 3;
+
+    /// <summary>Whether a struct or union holds numbers only, through nested structs and arrays.</summary>
+    private bool IsScalarStruct(BtfType type, int depth)
     {
-        if (type.Kind != BtfKind.Struct || depth >= 4) return false;
+        if (!type.IsComposite) return false;
         foreach (BtfMember member in type.Members)
         {
             BtfType field = type.Btf.Resolve(member.TypeId);
-            while (field.Kind == BtfKind.Array) field = type.Btf.Resolve(field.ArrayElementTypeId);
-            bool scalar = field.Kind == BtfKind.Int || field.IsAnyEnum;
-            if (!scalar && !IsScalarStruct(field, depth + 1)) return false;
+            if (field.IsComposite)
+            {
+                if (depth >= MaxNesting)
+                {
+                    Verbose("max struct nesting depth exceeded\n");
+                    return false;
+                }
+
+                if (!IsScalarStruct(field, depth + 1)) return false;
+                continue;
+            }
+
+            if (field.Kind == BtfKind.Array)
+            {
+                if (field.ArrayCount == 0) return false;
+                field = type.Btf.Resolve(field.ArrayElementTypeId);
+            }
+
+            if (field.Kind != BtfKind.Int && !field.IsAnyEnum) return false;
         }
 
         return true;

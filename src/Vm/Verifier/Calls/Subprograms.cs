@@ -72,6 +72,7 @@ internal sealed partial class ProgramVerifier
         FuncFrame caller = state.Frames[state.CurFrame]!;
         FuncFrame callee = Frames.Rent();
         callee.Init(callSite, state.CurFrame + 1, subprogNo);
+        MarkAllScratched();
         state.Frames[state.CurFrame + 1] = callee;
         setup(caller, callee);
         state.CurFrame++;
@@ -95,7 +96,8 @@ internal sealed partial class ProgramVerifier
             if (r0.Type != RegType.Scalar) Reject(Errno.EACCES, "R0 not a scalar value");
             MarkChainPrecision(0);
             (long min, long max) = callee.CallbackReturnRange;
-            if (r0.SMin < min || r0.SMax > max) {
+            if (r0.SMin < min || r0.SMax > max)
+            {
                 LogBadRange(r0, (min, max), "callback return", "R0");
                 Reject(Errno.EINVAL);
             }

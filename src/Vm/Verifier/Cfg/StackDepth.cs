@@ -18,10 +18,44 @@ internal sealed partial class ProgramVerifier
             if (Subprogs[i].IsAsyncCallback) entries.Add(i);
         }
 
-        foreach (int entry in entries) CheckStackDepth(entry);
+        // Last entries first: what a callback that runs later reaches stays on the common stack in main, too.
+        var common = new bool[Subprogs.Count];
+        bool privateStack = MayUsePrivateStack();
+        for (int i = entries.Count - 1; i >= 0; i--) CheckStackDepth(entries[i], privateStack && entries[i] == 0, common);
     }
 
-    private void CheckStackDepth(int entry)
+    /// <summary>Stack from which on a function gets a stack of its own, where the program type has such.</summary>
+    private const int PrivateStackMin = 64;
+
+    private const uint TraceIter = 28, LsmCgroup = 43;
+
+    /// <summary>Program types that never run twice on a CPU at a time give large functions a stack of their own.</summary>
+    private bool MayUsePrivateStack()
+    {
+        foreach (Subprogram subprog in Subprogs)
+        {
+            if (subprog.HasTailCall) return false;
+        }
+
+        return Input.Attributes.Type switch
+        {
+            Programs.ProgramType.Kprobe or Programs.ProgramType.Tracepoint or Programs.ProgramType.PerfEvent
+                or Programs.ProgramType.RawTracepoint => true,
+            Programs.ProgramType.Tracing => Input.Attributes.ExpectedAttachType != TraceIter,
+            Programs.ProgramType.Lsm => Input.Attributes.ExpectedAttachType != LsmCgroup,
+            _ => false,
+        };
+    }
+
+    private void RejectThrowInCallback(int insnIdx, int subprog, List<(int Subprog, int Insn, int Depth)> path)
+    {
+        bool callback = Subprogs[subprog].IsCallback;
+        foreach ((int caller, _, _) in path) callback |= Subprogs[caller].IsCallback;
+        if (callback)
+            Reject(Errno.EINVAL, $"bpf_throw kfunc (insn {insnIdx}) cannot be called from callback subprog {subprog}");
+    }
+
+    private void CheckStackDepth(int entry, bool privateStack, bool[] common)
     {
         var path = new List<(int Subprog, int Insn, int Depth)>();
         int subprog = entry, i = Subprogs[entry].Start, depth = 0, frame = 0;
@@ -30,7 +64,9 @@ internal sealed partial class ProgramVerifier
         {
             if (frame > 0 && tailCall && depth >= 256)
                 Reject(Errno.EACCES, $"tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large");
-            depth += RoundDepth(Subprogs[subprog].StackDepth);
+            int own = RoundDepth(Subprogs[subprog].StackDepth);
+            if (!privateStack) common[subprog] = true;
+            if (common[subprog] || own < PrivateStackMin) depth += own;
             if (depth > MaxStack)
                 Reject(Errno.EACCES, $"combined stack size of {frame + 1} calls is {depth}. Too large");
             bool entered = false;
@@ -41,6 +77,7 @@ internal sealed partial class ProgramVerifier
                 {
                     ref readonly Insn insn = ref Insns[i];
                     bool func = insn.IsLdImm64 && insn.Src == (int)PseudoSource.Func;
+                    if (IsThrowCall(insn)) RejectThrowInCallback(i, subprog, path);
                     if (!insn.IsLocalCall && !func) continue;
                     int callee = FindSubprog(i + insn.Imm + 1);
                     if (callee < 0) continue;
@@ -63,7 +100,8 @@ internal sealed partial class ProgramVerifier
 
                 if (entered) break;
                 if (path.Count == 0) return;
-                depth -= RoundDepth(Subprogs[subprog].StackDepth);
+                int left = RoundDepth(Subprogs[subprog].StackDepth);
+                if (common[subprog] || left < PrivateStackMin) depth -= left;
                 (subprog, i, _) = path[^1];
                 path.RemoveAt(path.Count - 1);
                 frame--;

@@ -86,7 +86,10 @@ internal partial struct ScalarRange
     {
         switch (op)
         {
-            case JmpOp.Jgt: case JmpOp.Jge: case JmpOp.Jsgt: case JmpOp.Jsge:
+            case JmpOp.Jgt:
+            case JmpOp.Jge:
+            case JmpOp.Jsgt:
+            case JmpOp.Jsge:
                 RefineTrue(ref b, ref a, Flip(op), is32);
                 break;
             case JmpOp.Jeq:

@@ -42,6 +42,7 @@ internal sealed partial class ProgramVerifier
         var state = new VerifierState { Branches = 1, InSleepable = sleepable, InsnIdx = insnIdx, FirstInsnIdx = insnIdx, LastInsnIdx = -1 };
         state.Frames[0] = _frames.Rent();
         state.Frames[0]!.Init(-1, 0, subprogNo);
+        MarkAllScratched();
         Queue(state, insnIdx, prevInsnIdx);
         return state;
     }
@@ -65,8 +66,7 @@ internal sealed partial class ProgramVerifier
         }
 
         _explored.Reset();
-        _scratchedRegs = ~0u;
-        _scratchedSlots = ~0ul;
+        MarkAllScratched();
         _stackLiveness.ResetChain();
         InsnIdx = subprog.Start;
         Walk();
@@ -115,8 +115,7 @@ internal sealed partial class ProgramVerifier
             }
 
             if (!done) continue;
-            _scratchedRegs = ~0u;
-            _scratchedSlots = ~0ul;
+            MarkAllScratched();
             UpdateBranchCounts(State);
             _stackLiveness.Update(State);
             if (_waiting.Count == 0) break;

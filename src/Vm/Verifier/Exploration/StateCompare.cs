@@ -105,7 +105,8 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
             case RegType.Scalar:
                 if (exploreAluLimits) return SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckScalarIds(old.Id, cur.Id);
                 if (!old.Precise && exact == Exactness.NotExact) return true;
-                if ((old.Id & RegisterState.AddConst) != (cur.Id & RegisterState.AddConst)) return false;
+                // A number that was proved safe on its own is safe as somebody's sibling, too.
+                if (old.Id != 0 && (old.Id & RegisterState.AddConst) != (cur.Id & RegisterState.AddConst)) return false;
                 if ((old.Id & RegisterState.AddConst) != 0 && old.Off != cur.Off) return false;
                 return old.Bounds.Includes(cur.Bounds) && CheckScalarIds(old.Id, cur.Id);
             case RegType.PtrToMapKey or RegType.PtrToMapValue or RegType.PtrToMem or RegType.PtrToBuf or RegType.PtrToTpBuffer:

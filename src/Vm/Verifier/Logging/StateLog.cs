@@ -26,6 +26,13 @@ internal sealed partial class ProgramVerifier
     /// <summary>A register changed and is printed with the next state.</summary>
     private void MarkRegScratched(int regno) => _scratchedRegs |= 1u << regno;
 
+    /// <summary>Everything is printed with the next state.</summary>
+    private void MarkAllScratched()
+    {
+        _scratchedRegs = ~0u;
+        _scratchedSlots = ~0ul;
+    }
+
     /// <summary>The name of a kind of register as messages print it: <c>map_value_or_null</c>.</summary>
     private static string RegTypeName(RegType type) => RegisterText.TypeName(type);
 
@@ -206,10 +213,10 @@ internal sealed partial class ProgramVerifier
             text.Append("off=").Append(RegisterText.Signed(reg.Off));
         }
 
-        if (type.IsPacketAny())
+        if (type.IsPacket())
         {
             Separate(text);
-            text.Append("r=").Append(RegisterText.Unsigned((ulong)(uint)reg.Range & 0xffffffff));
+            text.Append("r=").Append(RegisterText.Unsigned((ulong)reg.Range));
         }
 
         if (type.Base() == RegType.PtrToMem)
@@ -262,6 +269,10 @@ internal sealed partial class ProgramVerifier
         Verbose($"{prefix}{source.Line.TrimStart()} @ {file}:{source.LineNumber}\n");
         _previousSource = source;
     }
+
+    /// <summary>File, line and text of the source that an instruction comes from; null without line records.</summary>
+    internal string? SourceOf(int insnIdx) =>
+        FindSource(insnIdx) is { } at ? $"{at.File[(at.File.LastIndexOf('/') + 1)..]}:{at.LineNumber}: {at.Line.Trim()}" : null;
 
     /// <summary>The source line that an instruction belongs to.</summary>
     private LineInfo? FindSource(int insnIdx)

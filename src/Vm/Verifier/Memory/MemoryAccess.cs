@@ -73,7 +73,7 @@ internal sealed partial class ProgramVerifier
             case RegType.ConstPtrToMap when reg.Type == RegType.ConstPtrToMap:
                 CheckMapPtrAccess(regno, off, size, type, valueRegno);
                 break;
-            case RegType.PtrToBuf:
+            case RegType.PtrToBuf when !reg.Type.MayBeNull():
                 bool readOnly = reg.Type.Has(RegType.MemRdonly);
                 if (readOnly && !load) Reject(Errno.EACCES, $"R{regno} cannot write into {RegTypeName(reg.Type)}");
                 CheckBuffer(readOnly ? "rdonly" : "rdwr", reg, regno, off, size);
@@ -217,7 +217,7 @@ internal sealed partial class ProgramVerifier
             RegType.PtrToXdpSock => "xdp_sock ",
             _ => "",
         };
-        Reject(Errno.EACCES, $"misaligned {what}access off {reg.VarOff}+{reg.Off}+{off} size {size}");
+        Reject(Errno.EACCES, $"misaligned {what}access off {(reg.VarOff.IsConst ? reg.VarOff.Value == 0 ? "0" : $"0x{reg.VarOff.Value:x}" : reg.VarOff.ToString())}+{reg.Off}+{off} size {size}");
     }
 
     /// <summary>Checks that a pointer has neither fixed nor variable offset, in the kernel's words.</summary>

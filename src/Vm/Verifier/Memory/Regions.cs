@@ -186,5 +186,5 @@ internal sealed partial class ProgramVerifier
 
     /// <summary>Program types that may store into the packet.</summary>
     private bool MayWritePacket() => Input.Attributes.Type is ProgramType.SchedCls or ProgramType.SchedAct or ProgramType.Xdp
-        or ProgramType.LwtXmit or ProgramType.SkSkb or ProgramType.SkMsg;
+        or ProgramType.LwtXmit or ProgramType.SkSkb or ProgramType.SkMsg or ProgramType.CgroupSockopt;
 }

@@ -1,0 +1,67 @@
+using BpfSim.Kernel.Bpf;
+using BpfSim.Kernel.Libbpf;
+using BpfSim.Kernel.Tests.Libbpf;
+using BpfSim.Maps;
+
+namespace BpfSim.Kernel.Tests.TestRun;
+
+/// <summary>BPF_PROG_TEST_RUN on the object with a bit of everything, and on the machine's own rules.</summary>
+public sealed class TestRunTests
+{
+    [Theory]
+    [InlineData(EngineKind.Interpreter)]
+    [InlineData(EngineKind.Jit)]
+    public void Programs_compute_what_their_source_says(EngineKind engine)
+    {
+        using var machine = new Machine(new MachineSpec { Cpus = 2, Engine = engine, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(TestObjects.Features);
+        obj.Load(machine);
+
+        // total = 3 + 5; len = 50, (50 + 4) * 2; custom = 9; text[2] = 'n'; zeroed = 1.
+        Assert.Equal(8u + 108 + 9 + 'n' + 1, Run(obj, "globals"));
+        Assert.Equal(8ul, obj.Map(".data").GetVariable<ulong>("total"));
+        Assert.Equal(0u + 1 + 2 + 3 + 4 * 5, Run(obj, "callback"));
+        Assert.Equal(17u, Run(obj, "jump"));
+        Assert.Equal(8u, Run(obj, "nested"));
+        Assert.Equal(6u + 1, Run(obj, "config"));
+
+        static uint Run(BpfObject obj, string program)
+        {
+            var attr = new TestRunAttr { ProgFd = obj.Program(program).Fd, DataIn = new byte[64], DataSizeOut = 64 };
+            Assert.Equal(0, obj.Machine!.Bpf.ProgTestRun(attr));
+            Assert.Equal(64, attr.DataOut.Length);
+            return attr.Retval;
+        }
+    }
+
+    [Fact]
+    public void Constants_are_set_before_loading()
+    {
+        using var machine = new Machine(new MachineSpec { Cpus = 2, Engine = EngineKind.Interpreter, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(TestObjects.Features);
+        obj.Map(".rodata").SetVariable("limit", 10u);
+        obj.Map("ring").MaxEntries = 4096;
+        obj.Load(machine);
+        Assert.Equal(10u, obj.Map(".rodata").GetVariable<uint>("limit"));
+        Assert.Equal(4096u, obj.Map("ring").Live.Spec.MaxEntries);
+        var attr = new TestRunAttr { ProgFd = obj.Program("callback").Fd, DataIn = new byte[14] };
+        Assert.Equal(0, machine.Bpf.ProgTestRun(attr));
+        Assert.Equal(6u + 40, attr.Retval);
+        Assert.Throws<InvalidOperationException>(() => obj.Map("ring").MaxEntries = 8192);
+        Assert.Throws<KeyNotFoundException>(() => obj.Map("nothing"));
+    }
+
+    [Fact]
+    public void Wrong_calls_get_the_kernels_errno()
+    {
+        using var machine = new Machine(new MachineSpec { Cpus = 2, Engine = EngineKind.Interpreter, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(TestObjects.Features);
+        obj.Load(machine);
+        int socket = obj.Program("jump").Fd, kprobe = obj.Program("symbols").Fd;
+        Assert.Equal(-(int)Errno.EBADF, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = 9999 }));
+        Assert.Equal(-(int)Errno.EINVAL, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = socket, DataIn = new byte[13] }));
+        Assert.Equal(-(int)Errno.ENOTSUPP, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = kprobe, DataIn = new byte[14] }));
+        Assert.Equal(-(int)Errno.EINVAL, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = socket, DataIn = new byte[14], CtxIn = [1] }));
+        Assert.Equal(-(int)Errno.ENOSPC, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = socket, DataIn = new byte[14], DataSizeOut = 4 }));
+    }
+}
