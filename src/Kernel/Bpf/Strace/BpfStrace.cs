@@ -28,6 +28,7 @@ public static class BpfStrace
             ProgBindMapAttr attr => ($"prog_fd={attr.ProgFd}, map_fd={attr.MapFd}, flags={Hex(attr.Flags)}", 12),
             IdAttr attr => (call.Command.ToString().EndsWith("NEXT_ID", StringComparison.Ordinal) ? $"start_id={attr.Id}, next_id={attr.NextId}" : $"id={attr.Id}", 12),
             TestRunAttr attr => (TestRun(attr), 80),
+            InfoAttr attr => ($"info={{bpf_fd={attr.BpfFd}, info_len={attr.InfoLen}, info={Pointer(true)}}}", 16),
             MapBatchAttr attr => ($"batch={{in_batch={Pointer(attr.InBatch != null)}, out_batch={Pointer(true)}, keys={Pointer(true)}, values={Pointer(true)}, count={attr.Count}, map_fd={attr.MapFd}, elem_flags={Hex(attr.ElemFlags)}, flags={Hex(attr.Flags)}}}", 56),
             _ => ("", 0),
         };
