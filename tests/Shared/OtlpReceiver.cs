@@ -62,8 +62,9 @@ internal sealed class OtlpReceiver : IDisposable
         ? list.EnumerateArray().ToDictionary(a => a.GetProperty("key").GetString()!, a => a.GetProperty("value").GetProperty(a.GetProperty("value").GetProperty("value").GetString()!).ToString())
         : [];
 
-    /// <summary>A 64-bit number, which the receiver prints as text.</summary>
-    public static ulong Number(JsonElement point, string name) => ulong.Parse(point.GetProperty(name).GetString()!, CultureInfo.InvariantCulture);
+    /// <summary>A 64-bit number, which the receiver prints as text, and not at all if it is 0.</summary>
+    public static ulong Number(JsonElement point, string name) =>
+        point.TryGetProperty(name, out JsonElement value) ? ulong.Parse(value.GetString()!, CultureInfo.InvariantCulture) : 0;
 
     public void Dispose()
     {
