@@ -19,7 +19,7 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
 
     public void Load()
     {
-        if (obj.Spec.Btf is { } btf) _btfFd = Keep(_bpf.BtfLoad(new BtfLoadAttr { Btf = btf.Bytes.ToArray() }));
+        if (obj.Spec.Btf is { } btf && obj.Spec.BtfRefusal == null) _btfFd = Keep(_bpf.BtfLoad(new BtfLoadAttr { Btf = btf.Bytes.ToArray() }));
         foreach (BpfObjectMap map in obj.Maps)
             if (map.AutoCreate && map.Spec.Type != MapType.StructOps) CreateMap(map);
         foreach (BpfObjectMap map in obj.Maps)

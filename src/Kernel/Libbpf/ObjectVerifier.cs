@@ -43,16 +43,16 @@ public sealed class ObjectVerifier
         foreach (ProgramSpec program in spec.Programs)
         {
             if (onlyProgram != null && program.Name != onlyProgram) continue;
-            yield return Verify(program, linker, maps);
+            yield return Verify(program, linker, maps, btfLoads: spec.BtfRefusal == null);
         }
     }
 
-    private ProgramVerdict Verify(ProgramSpec program, ObjectLinker linker, MapSketches maps)
+    private ProgramVerdict Verify(ProgramSpec program, ObjectLinker linker, MapSketches maps, bool btfLoads)
     {
         long started = Stopwatch.GetTimestamp();
         try
         {
-            ProgramVerdict verdict = Judge(program, linker, maps);
+            ProgramVerdict verdict = Judge(program, linker, maps, btfLoads);
             return verdict with { Time = Stopwatch.GetElapsedTime(started) };
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -65,7 +65,7 @@ public sealed class ObjectVerifier
         }
     }
 
-    private ProgramVerdict Judge(ProgramSpec program, ObjectLinker linker, MapSketches maps)
+    private ProgramVerdict Judge(ProgramSpec program, ObjectLinker linker, MapSketches maps, bool btfLoads)
     {
         if (maps.Error is { } mapError) return new ProgramVerdict(program, maps.Errno, mapError);
         ProgramSpec linked = linker.Link(program);
@@ -95,9 +95,10 @@ public sealed class ObjectVerifier
                 KernelBtf = _profile.Btf,
             },
             Maps = used,
-            Btf = linked.Btf,
-            FuncInfos = linked.FuncInfos,
-            LineInfos = linked.LineInfos,
+            // Without type information in the kernel, libbpf leaves out what would refer to it.
+            Btf = btfLoads ? linked.Btf : null,
+            FuncInfos = btfLoads ? linked.FuncInfos : [],
+            LineInfos = btfLoads ? linked.LineInfos : [],
             SymbolAddress = _profile.SymbolAddress,
             LogLevel = LogLevel,
             CpuCount = PossibleCpus,

@@ -51,12 +51,14 @@ internal sealed partial class ObjectReader
             if (program.Section.Index == _textSection && hasCalls) continue;
             specs.Add(ToSpec(program, linker));
         }
+        BtfRefusal? refusal = _btf == null ? null : BtfValidator.Check(_btf, externsReplaced: true);
         return new ObjectSpec
         {
             Name = _name,
             Programs = specs,
-            Maps = [.. _maps.Select(m => m.Spec)],
+            Maps = [.. _maps.Select(m => refusal == null ? m.Spec : WithoutBtf(m.Spec))],
             Btf = _btf,
+            BtfRefusal = refusal,
             License = _license,
             KernelVersion = _version,
             Kconfig = _kconfig,
@@ -64,6 +66,16 @@ internal sealed partial class ObjectReader
             Skipped = _skipped,
         };
     }
+
+    /// <summary>A map that is created without type information has no special fields either.</summary>
+    private static MapSpec WithoutBtf(MapSpec map) => map with
+    {
+        Btf = null,
+        BtfKeyTypeId = 0,
+        BtfValueTypeId = 0,
+        SpecialFields = [],
+        InnerMap = map.InnerMap is { } inner ? WithoutBtf(inner) : null,
+    };
 
     private void ReadPlainSections()
     {

@@ -22,6 +22,9 @@ public sealed record ObjectSpec
     /// <summary>Type information, with libbpf's fix-ups; null if there is none.</summary>
     public BtfData? Btf { get; init; }
 
+    /// <summary>Why the kernel does not take <see cref="Btf"/>; null if it does. The programs are then loaded without.</summary>
+    public BtfRefusal? BtfRefusal { get; init; }
+
     /// <summary>The licence; empty if there is none.</summary>
     public string License { get; init; } = "";
 

@@ -124,7 +124,7 @@ internal sealed partial class ProgramVerifier
         if (slot.Iter == IterState.Active)
         {
             VerifierState? previous = FindPreviousEntry(State.Parent, insnIdx, 1);
-            VerifierState inside = PushState(insnIdx + 1, insnIdx, false);
+            VerifierState inside = PushState(insnIdx + 1, insnIdx, false, Errno.ENOMEM);
             ref RegisterState active = ref IteratorSlot(inside, meta);
             active.Iter = IterState.Active;
             active.IterDepth++;

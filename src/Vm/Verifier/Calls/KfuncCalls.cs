@@ -61,7 +61,7 @@ internal sealed partial class ProgramVerifier
 
     private void BranchOnFailedLock(int insnIdx)
     {
-        VerifierState failed = PushState(insnIdx + 1, insnIdx, false);
+        VerifierState failed = PushState(insnIdx + 1, insnIdx, false, Errno.ENOMEM);
         FuncFrame frame = failed.Current;
         ClearRegsOf(frame);
         ref RegisterState r0 = ref frame.Regs[0];

@@ -17,23 +17,26 @@ internal sealed partial class ProgramVerifier
     private readonly FramePool _frames = new();
     private int _insnsProcessed, _jumpsProcessed, _lastInsnsProcessed, _lastJumpsProcessed;
 
-    /// <summary>Remembers a second way to go; returns its state, a copy of the present one.</summary>
-    private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative)
+    /// <summary>
+    /// Remembers a second way to go; returns its state, a copy of the present one. The kernel's errno for too many
+    /// of them depends on what branched: EFAULT, or ENOMEM for may_goto, iterators and failing locks.
+    /// </summary>
+    private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative, Errno tooMany = Errno.EFAULT)
     {
         VerifierState copy = _freeStates.Count > 0 ? _freeStates.Pop() : new VerifierState();
         copy.CopyFrom(State, _frames);
         copy.History.CopyFrom(State.History);
         copy.Speculative |= speculative;
-        Queue(copy, insnIdx, prevInsnIdx);
+        Queue(copy, insnIdx, prevInsnIdx, tooMany);
         if (copy.Parent != null) copy.Parent.Branches++;
         return copy;
     }
 
-    private void Queue(VerifierState state, int insnIdx, int prevInsnIdx)
+    private void Queue(VerifierState state, int insnIdx, int prevInsnIdx, Errno tooMany = Errno.EFAULT)
     {
         _waiting.Push(new Waiting(state, insnIdx, prevInsnIdx, Log.Position));
         if (_waiting.Count > JumpSequenceLimit)
-            Reject(Errno.E2BIG, $"The sequence of {_waiting.Count} jumps is too complex.");
+            Reject(tooMany, $"The sequence of {_waiting.Count} jumps is too complex.");
     }
 
     /// <summary>Remembers that an asynchronous callback must be walked; returns its state with one fresh frame whose registers the caller sets.</summary>
