@@ -56,9 +56,12 @@ internal sealed partial class ProgramVerifier
         ComputeLoops();
         ComputeLiveRegisters();
         _functionLogStart = 0;
+        MarkFastcallPatterns();
         CheckFunction(0);
         CheckGlobalFunctions();
+        ShrinkFastcallStacks();
         CheckStackDepth();
+        AddLoopStacks();
     }
 
     private void CheckEncodings()

@@ -29,7 +29,7 @@ public static class EbpfVerifier
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
-            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.StackDepth))}\n");
+            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.CountedStack))}\n");
         }
 
         if (input.LogLevel != 0)

@@ -108,10 +108,10 @@ internal sealed partial class ProgramVerifier
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
                 bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall;
-                int at = InsnIdx;
+                int at = InsnIdx, frame = State.CurFrame;
                 if (touchesStack) _stackLiveness.BeginInsn();
                 done = CheckInsn(insn, ref printState);
-                if (touchesStack) _stackLiveness.EndInsn(State, at);
+                if (touchesStack && State.CurFrame == frame) _stackLiveness.EndInsn(State, at);
             }
 
             if (!done) continue;
@@ -242,8 +242,9 @@ internal sealed partial class ProgramVerifier
                 if (IsThrowCall(insn)) return CheckExit(exception: true, ref printState);
                 break;
             default:
-                CheckHelperCall(insn, InsnIdx);
-                break;
+                InsnIdx = CheckHelperCall(insn, InsnIdx);
+                _scratchedRegs |= 1;
+                return false;
         }
 
         _scratchedRegs |= 1;
