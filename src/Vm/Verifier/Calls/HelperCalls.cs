@@ -70,6 +70,12 @@ internal sealed partial class ProgramVerifier
         PushState(InsnIdx + 1, InsnIdx, false);
         ClearAllPacketPointers();
         MarkRegUnknown(0);
+        return LeaveEarly();
+    }
+
+    /// <summary>Leaves a function in the middle, with the result in r0; returns the next instruction.</summary>
+    private int LeaveEarly()
+    {
         _scratchedRegs |= 1;
         _stackLiveness.EndInsn(State, InsnIdx);
         _stackLiveness.Update(State);

@@ -83,7 +83,7 @@ internal sealed partial class ProgramVerifier
         }
     }
 
-    /// <summary>An inlined bpf_loop keeps three registers on the stack.</summary>
+    /// <summary>What the kernel's rewrites add: an inlined bpf_loop keeps three registers on the stack.</summary>
     private void AddLoopStacks()
     {
         foreach (Subprogram subprog in Subprogs)
@@ -91,6 +91,10 @@ internal sealed partial class ProgramVerifier
             bool inlined = false;
             for (int i = subprog.Start; i < subprog.End; i++) inlined |= Aux[i].LoopCallback > 0;
             if (inlined) subprog.StackExtra += 24;
+            // The count and the time of a may_goto.
+            bool counted = false;
+            for (int i = subprog.Start; i < subprog.End; i++) counted |= Aux[i].Seen && Insns[i].Code == 0xe5 && Insns[i].Off != 0;
+            if (counted) subprog.StackExtra += 16;
         }
     }
 }

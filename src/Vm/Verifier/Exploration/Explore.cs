@@ -17,23 +17,23 @@ internal sealed partial class ProgramVerifier
     private readonly FramePool _frames = new();
     private int _insnsProcessed, _jumpsProcessed, _lastInsnsProcessed, _lastJumpsProcessed;
 
-    /// <summary>Remembers a second way to go; returns its state, a copy of the present one.</summary>
-    private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative)
+    /// <summary>Remembers a second way to go; returns its state, a copy of the present one. Too many waiting ways have an error of their own at each place.</summary>
+    private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative, Errno tooMany = Errno.ENOMEM)
     {
         VerifierState copy = _freeStates.Count > 0 ? _freeStates.Pop() : new VerifierState();
         copy.CopyFrom(State, _frames);
         copy.History.CopyFrom(State.History);
         copy.Speculative |= speculative;
-        Queue(copy, insnIdx, prevInsnIdx);
+        Queue(copy, insnIdx, prevInsnIdx, tooMany);
         if (copy.Parent != null) copy.Parent.Branches++;
         return copy;
     }
 
-    private void Queue(VerifierState state, int insnIdx, int prevInsnIdx)
+    private void Queue(VerifierState state, int insnIdx, int prevInsnIdx, Errno tooMany)
     {
         _waiting.Push(new Waiting(state, insnIdx, prevInsnIdx, Log.Position));
         if (_waiting.Count > JumpSequenceLimit)
-            Reject(Errno.E2BIG, $"The sequence of {_waiting.Count} jumps is too complex.");
+            Reject(tooMany, $"The sequence of {_waiting.Count} jumps is too complex.");
     }
 
     /// <summary>Remembers that an asynchronous callback must be walked; returns its state with one fresh frame whose registers the caller sets.</summary>
@@ -43,7 +43,7 @@ internal sealed partial class ProgramVerifier
         state.Frames[0] = _frames.Rent();
         state.Frames[0]!.Init(-1, 0, subprogNo);
         MarkAllScratched();
-        Queue(state, insnIdx, prevInsnIdx);
+        Queue(state, insnIdx, prevInsnIdx, Errno.EFAULT);
         return state;
     }
 
@@ -107,7 +107,8 @@ internal sealed partial class ProgramVerifier
                 aux.Seen = true;
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
-                bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall;
+                bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall
+                    || (insn.Class == InsnClass.Ld && insn.Mode is MemMode.Abs or MemMode.Ind);
                 int at = InsnIdx, frame = State.CurFrame;
                 if (touchesStack) _stackLiveness.BeginInsn();
                 done = CheckInsn(insn, ref printState);
@@ -178,7 +179,8 @@ internal sealed partial class ProgramVerifier
             case InsnClass.Ld:
                 if (insn.Mode is MemMode.Abs or MemMode.Ind)
                 {
-                    CheckLegacyPacketLoad(insn);
+                    InsnIdx = CheckLegacyPacketLoad(insn);
+                    return false;
                 }
                 else if (insn.Mode == MemMode.Imm)
                 {
