@@ -36,6 +36,11 @@ internal sealed partial class ProgramVerifier
     /// <summary>Instructions walked over all paths.</summary>
     internal int InsnsProcessed => _insnsProcessed;
 
+    private readonly StringBuilder _safeFunctions = new();
+
+    /// <summary>The lines about global functions that were found safe: all that the log of an accepted program keeps.</summary>
+    internal string SafeFunctions => _safeFunctions.ToString();
+
     /// <summary>Counts of checkpoints.</summary>
     internal ExploredStates Explored => _explored;
 
@@ -56,9 +61,12 @@ internal sealed partial class ProgramVerifier
         ComputeLoops();
         ComputeLiveRegisters();
         _functionLogStart = 0;
+        MarkFastcallPatterns();
         CheckFunction(0);
         CheckGlobalFunctions();
+        ShrinkFastcallStacks();
         CheckStackDepth();
+        AddLoopStacks();
     }
 
     private void CheckEncodings()
@@ -140,7 +148,9 @@ internal sealed partial class ProgramVerifier
                 if (!subprog.IsGlobal || subprog.Verified || !(subprog.Called || subprog.IsExceptionCallback)) continue;
                 _functionLogStart = Log.Position;
                 CheckFunction(i);
-                Verbose($"Func#{i} ('{subprog.Name}') is safe for any args that match its prototype\n");
+                string safe = $"Func#{i} ('{subprog.Name}') is safe for any args that match its prototype\n";
+                _safeFunctions.Append(safe);
+                Verbose(safe);
                 subprog.Verified = true;
                 again = true;
             }

@@ -25,11 +25,12 @@ public static class EbpfVerifier
             errno = Judge(verifier);
         }
 
+        if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
         string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.ToString(), errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
-            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.StackDepth))}\n");
+            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.CountedStack))}\n");
         }
 
         if (input.LogLevel != 0)

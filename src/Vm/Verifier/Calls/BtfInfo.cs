@@ -54,7 +54,12 @@ internal sealed partial class ProgramVerifier
             Subprogs[ExceptionCallbackSubprog].IsExceptionCallback = true;
         }
 
-        if (Input.FuncInfos.Count == 0) return;
+        if (Input.FuncInfos.Count == 0)
+        {
+            CheckAbnormalReturn();
+            return;
+        }
+
         if (Input.FuncInfos.Count != Subprogs.Count)
             Reject(Errno.EINVAL, "number of funcs in func_info doesn't match number of subprogs");
         for (int i = 0; i < Subprogs.Count; i++)
@@ -68,9 +73,30 @@ internal sealed partial class ProgramVerifier
                 return;
             }
 
+            if (i > 0) CheckMayReturnEarly(Subprogs[i], func);
             Subprogs[i].BtfId = info.TypeId;
             Subprogs[i].Name = func.Name;
             Subprogs[i].IsGlobal = func.Linkage == BtfLinkage.Global;
+        }
+    }
+
+    /// <summary>Packet loads and tail calls leave a function with a number, so it must return one.</summary>
+    private void CheckMayReturnEarly(Subprogram subprog, BtfType func)
+    {
+        if (!subprog.HasLdAbs && !subprog.HasTailCall) return;
+        BtfType result = Input.Btf!.Resolve(func.Target.TypeId);
+        bool number = result.Kind is BtfKind.Enum or BtfKind.Enum64 || (result.Kind == BtfKind.Int && result.Size <= 8);
+        if (number) return;
+        Reject(Errno.EINVAL, $"{(subprog.HasLdAbs ? "LD_ABS" : "tail_call")} is only allowed in functions that return 'int'.");
+    }
+
+    /// <summary>Without BTF nobody knows what a function returns.</summary>
+    private void CheckAbnormalReturn()
+    {
+        for (int i = 1; i < Subprogs.Count; i++)
+        {
+            if (Subprogs[i].HasLdAbs) Reject(Errno.EINVAL, "LD_ABS is not allowed in subprogs without BTF");
+            if (Subprogs[i].HasTailCall) Reject(Errno.EINVAL, "tail_call is not allowed in subprogs without BTF");
         }
     }
 

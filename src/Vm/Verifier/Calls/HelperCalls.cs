@@ -35,8 +35,8 @@ internal sealed partial class ProgramVerifier
         : State.ActivePreemptLocks != 0 ? "non-preemptible region"
         : State.ActiveIrqId != 0 ? "IRQ-disabled region" : null;
 
-    /// <summary>Checks a helper call and sets r0; r1 to r5 are lost.</summary>
-    private void CheckHelperCall(in Insn insn, int insnIdx)
+    /// <summary>Checks a helper call and sets r0; r1 to r5 are lost. Returns the next instruction.</summary>
+    private int CheckHelperCall(in Insn insn, int insnIdx)
     {
         HelperPrototype helper = CheckHelperAllowed(insn.Imm);
         var meta = new CallMeta { Helper = helper };
@@ -55,7 +55,33 @@ internal sealed partial class ProgramVerifier
         SetHelperResult(meta, insnIdx, percpuAllocation);
         RefineHelperResult(meta);
         CheckMapHelperCompatible(meta);
+        if (helper.Id == HelperId.TailCall) return FollowTailCall();
         if (changesData) ClearAllPacketPointers();
+        return insnIdx + 1;
+    }
+
+    /// <summary>
+    /// A tail call that works out ends the function with whatever the other program returns, and with packets
+    /// that it may have changed; the path on which it fails goes on behind it and changed nothing.
+    /// </summary>
+    private int FollowTailCall()
+    {
+        if (State.CurFrame == 0) return InsnIdx + 1;
+        PushState(InsnIdx + 1, InsnIdx, false);
+        ClearAllPacketPointers();
+        MarkRegUnknown(0);
+        return LeaveEarly();
+    }
+
+    /// <summary>Leaves a function in the middle, with the result in r0; returns the next instruction.</summary>
+    private int LeaveEarly()
+    {
+        _scratchedRegs |= 1;
+        _stackLiveness.EndInsn(State, InsnIdx);
+        _stackLiveness.Update(State);
+        int next = PrepareFuncExit(InsnIdx);
+        _stackLiveness.ResetChain();
+        return next;
     }
 
     private HelperPrototype CheckHelperAllowed(int id)

@@ -7,8 +7,8 @@ namespace BpfSim.Vm.Verifier;
 // How deep the stack gets over all chains of calls.
 internal sealed partial class ProgramVerifier
 {
-    /// <summary>Stack that a function needs at least on x86-64, and what its size is rounded to.</summary>
-    private static int RoundDepth(int depth) => (Math.Max(depth, 1) + 15) / 16 * 16;
+    /// <summary>Stack that a function takes on x86-64: a multiple of 16 bytes.</summary>
+    private static int RoundDepth(int depth) => (depth + 15) / 16 * 16;
 
     private void CheckStackDepth()
     {
@@ -59,12 +59,11 @@ internal sealed partial class ProgramVerifier
     {
         var path = new List<(int Subprog, int Insn, int Depth)>();
         int subprog = entry, i = Subprogs[entry].Start, depth = 0, frame = 0;
-        bool tailCall = Subprogs[entry].HasTailCall;
         while (true)
         {
-            if (frame > 0 && tailCall && depth >= 256)
+            if (frame > 0 && Subprogs[subprog].HasTailCall && depth >= 256)
                 Reject(Errno.EACCES, $"tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large");
-            int own = RoundDepth(Subprogs[subprog].StackDepth);
+            int own = RoundDepth(Subprogs[subprog].CountedStack);
             if (!privateStack) common[subprog] = true;
             if (common[subprog] || own < PrivateStackMin) depth += own;
             if (depth > MaxStack)
@@ -93,14 +92,13 @@ internal sealed partial class ProgramVerifier
                     i = Subprogs[callee].Start;
                     frame++;
                     if (frame >= VerifierState.MaxFrames) Reject(Errno.E2BIG, $"the call stack of {frame} frames is too deep !");
-                    tailCall |= Subprogs[callee].HasTailCall;
                     entered = true;
                     break;
                 }
 
                 if (entered) break;
                 if (path.Count == 0) return;
-                int left = RoundDepth(Subprogs[subprog].StackDepth);
+                int left = RoundDepth(Subprogs[subprog].CountedStack);
                 if (common[subprog] || left < PrivateStackMin) depth -= left;
                 (subprog, i, _) = path[^1];
                 path.RemoveAt(path.Count - 1);

@@ -17,11 +17,8 @@ internal sealed partial class ProgramVerifier
     private readonly FramePool _frames = new();
     private int _insnsProcessed, _jumpsProcessed, _lastInsnsProcessed, _lastJumpsProcessed;
 
-    /// <summary>
-    /// Remembers a second way to go; returns its state, a copy of the present one. The kernel's errno for too many
-    /// of them depends on what branched: EFAULT, or ENOMEM for may_goto, iterators and failing locks.
-    /// </summary>
-    private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative, Errno tooMany = Errno.EFAULT)
+    /// <summary>Remembers a second way to go; returns its state, a copy of the present one. Too many waiting ways have an error of their own at each place.</summary>
+    private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative, Errno tooMany = Errno.ENOMEM)
     {
         VerifierState copy = _freeStates.Count > 0 ? _freeStates.Pop() : new VerifierState();
         copy.CopyFrom(State, _frames);
@@ -32,7 +29,7 @@ internal sealed partial class ProgramVerifier
         return copy;
     }
 
-    private void Queue(VerifierState state, int insnIdx, int prevInsnIdx, Errno tooMany = Errno.EFAULT)
+    private void Queue(VerifierState state, int insnIdx, int prevInsnIdx, Errno tooMany)
     {
         _waiting.Push(new Waiting(state, insnIdx, prevInsnIdx, Log.Position));
         if (_waiting.Count > JumpSequenceLimit)
@@ -46,7 +43,7 @@ internal sealed partial class ProgramVerifier
         state.Frames[0] = _frames.Rent();
         state.Frames[0]!.Init(-1, 0, subprogNo);
         MarkAllScratched();
-        Queue(state, insnIdx, prevInsnIdx);
+        Queue(state, insnIdx, prevInsnIdx, Errno.EFAULT);
         return state;
     }
 
@@ -110,11 +107,12 @@ internal sealed partial class ProgramVerifier
                 aux.Seen = true;
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
-                bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall;
-                int at = InsnIdx;
+                bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall
+                    || (insn.Class == InsnClass.Ld && insn.Mode is MemMode.Abs or MemMode.Ind);
+                int at = InsnIdx, frame = State.CurFrame;
                 if (touchesStack) _stackLiveness.BeginInsn();
                 done = CheckInsn(insn, ref printState);
-                if (touchesStack) _stackLiveness.EndInsn(State, at);
+                if (touchesStack && State.CurFrame == frame) _stackLiveness.EndInsn(State, at);
             }
 
             if (!done) continue;
@@ -181,7 +179,8 @@ internal sealed partial class ProgramVerifier
             case InsnClass.Ld:
                 if (insn.Mode is MemMode.Abs or MemMode.Ind)
                 {
-                    CheckLegacyPacketLoad(insn);
+                    InsnIdx = CheckLegacyPacketLoad(insn);
+                    return false;
                 }
                 else if (insn.Mode == MemMode.Imm)
                 {
@@ -245,8 +244,9 @@ internal sealed partial class ProgramVerifier
                 if (IsThrowCall(insn)) return CheckExit(exception: true, ref printState);
                 break;
             default:
-                CheckHelperCall(insn, InsnIdx);
-                break;
+                InsnIdx = CheckHelperCall(insn, InsnIdx);
+                _scratchedRegs |= 1;
+                return false;
         }
 
         _scratchedRegs |= 1;

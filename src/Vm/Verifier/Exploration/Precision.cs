@@ -202,7 +202,7 @@ internal sealed partial class ProgramVerifier
             InsnClass.Stx when insn.Mode == MemMode.Atomic && insn.Imm == 0x100 => BacktrackLoad(insn.Dst, entry),
             InsnClass.Stx or InsnClass.St => BacktrackStore(insn, entry),
             InsnClass.Jmp or InsnClass.Jmp32 => BacktrackJump(insn, idx, subsequent, entry),
-            _ => BacktrackLd(insn),
+            _ => BacktrackLd(insn, idx, subsequent),
         };
         if (!known) return false;
         SyncLinkedBack(entry.LinkedRegs);
@@ -275,12 +275,20 @@ internal sealed partial class ProgramVerifier
         return true;
     }
 
-    private bool BacktrackLd(in Insn insn)
+    private bool BacktrackLd(in Insn insn, int idx, int subsequent)
     {
         BacktrackSet bt = _backtrack;
+        bool packet = insn.Mode is MemMode.Ind or MemMode.Abs;
+        if (packet && subsequent - idx != 1)
+        {
+            // A packet load behind the packet's end left the function with 0.
+            bt.ClearReg(0);
+            EnterFrame();
+        }
+
         if (!bt.HasReg(insn.Dst)) return true;
         bt.ClearReg(insn.Dst);
-        return insn.Mode is not (MemMode.Ind or MemMode.Abs);
+        return !packet;
     }
 
     private bool BacktrackJump(in Insn insn, int idx, int subsequent, in HistoryEntry entry)
@@ -299,6 +307,13 @@ internal sealed partial class ProgramVerifier
             }
 
             if (insn.IsKfuncCall && insn.Imm == 0) return false;
+            // A tail call that worked out left the function.
+            if (insn.IsHelperCall && insn.Imm == Helpers.HelperId.TailCall && subsequent - idx != 1)
+            {
+                bt.ClearReg(0);
+                EnterFrame();
+            }
+
             bt.ClearReg(0);
             if ((bt.Regs & ArgumentRegs) != 0) RejectBug($"backtracking call unexpected regs {bt.Regs:x}");
             return true;
@@ -316,8 +331,7 @@ internal sealed partial class ProgramVerifier
             // Only a function's result goes on in the caller; a callback's does not.
             bool result = subsequent - 1 >= 0 && Insns[subsequent - 1].IsLocalCall && bt.HasReg(0);
             bt.ClearReg(0);
-            if (bt.Frame == VerifierState.MaxFrames - 1) RejectBug($"subprog enter from frame {bt.Frame}");
-            bt.Frame++;
+            EnterFrame();
             if (result) bt.SetReg(0);
             return true;
         }
@@ -351,6 +365,12 @@ internal sealed partial class ProgramVerifier
 
         LeaveFrame();
         return true;
+    }
+
+    private void EnterFrame()
+    {
+        if (_backtrack.Frame == VerifierState.MaxFrames - 1) RejectBug($"subprog enter from frame {_backtrack.Frame}");
+        _backtrack.Frame++;
     }
 
     private void LeaveFrame()

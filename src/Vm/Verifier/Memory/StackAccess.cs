@@ -74,6 +74,7 @@ internal sealed partial class ProgramVerifier
         CheckStackRange(regno, off, size, false, AccessType.Read, ref none);
         long min = Regs[regno].SMin + off, max = Regs[regno].SMax + off;
         MarkRegStackRead(frame, (int)min, (int)max + size, dst);
+        CheckFastcallStack(frame, InsnIdx, (int)min);
     }
 
     // Zeros stay zeros; anything else is some number.
@@ -101,6 +102,7 @@ internal sealed partial class ProgramVerifier
         ref StackSlot cell = ref frame.Stack[spi];
         ref RegisterState spilled = ref cell.Spilled;
         MarkStackSlotScratched(spi);
+        CheckFastcallStack(frame, InsnIdx, off);
         MarkStackRead(frame.FrameNo, spi);
 
         if (!cell.IsSpilled)
@@ -208,6 +210,7 @@ internal sealed partial class ProgramVerifier
         if (!AllowPtrLeaks && cell.IsSpilled && !cell.IsSpilledScalar && size != 8)
             Reject(Errno.EACCES, "attempt to corrupt spilled pointer on stack");
 
+        CheckFastcallStack(frame, insnIdx, off);
         DestroyIfDynptrSlot(frame, spi);
         bool aligned = off % 8 == 0;
         if (aligned && size == 8) MarkStackWrite(frame.FrameNo, spi);
@@ -293,6 +296,7 @@ internal sealed partial class ProgramVerifier
         int min = (int)(pointer.SMin + off), max = (int)(pointer.SMax + off) + size;
         bool writesZero = valueRegno >= 0 ? Regs[valueRegno].IsNull : IsStoreImmediate(insn) && insn.Imm == 0;
         bool zeroUsed = false;
+        CheckFastcallStack(frame, insnIdx, min);
         for (int i = min; i < max; i++) DestroyIfDynptrSlot(frame, (-i - 1) / 8);
 
         for (int i = min; i < max; i++)

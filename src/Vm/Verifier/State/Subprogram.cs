@@ -18,8 +18,11 @@ internal sealed class Subprogram
     /// <summary>Deepest stack in bytes, positive, as the deepest access made it.</summary>
     public int StackDepth;
 
-    /// <summary>Additional stack that is not the program's (private stack decisions, may_goto counters).</summary>
+    /// <summary>What the kernel's rewrites add to the stack or, negative, take from it.</summary>
     public int StackExtra;
+
+    /// <summary>Stack of the function in the kernel, after its rewrites.</summary>
+    public int CountedStack => StackDepth + StackExtra;
 
     public bool HasTailCall;
     public bool TailCallReachable;
@@ -49,10 +52,10 @@ internal sealed class Subprogram
     /// <summary>Arguments of a global function, prepared by the call checks.</summary>
     public object? Args;
 
-    /// <summary>Keeps spill/fill pairs around bpf_fastcall calls intact: lowest offset used by them, else 0.</summary>
-    public int FastcallStackOff;
+    /// <summary>Stack below this offset is only for spills around bpf_fastcall calls; below all stack if there are none.</summary>
+    public int FastcallStackOff = short.MinValue;
 
-    /// <summary>Whether the spills around bpf_fastcall calls were withdrawn because somebody looks at them.</summary>
+    /// <summary>Some spills are around a call that keeps no registers, so the stack they use stays.</summary>
     public bool KeepFastcallStack;
 
     /// <summary>Instructions in depth-first postorder, filled by the control-flow check.</summary>

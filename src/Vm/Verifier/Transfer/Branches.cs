@@ -61,7 +61,7 @@ internal sealed partial class ProgramVerifier
         }
 
         LinkRegisters(insn, byRegister);
-        VerifierState other = PushState(InsnIdx + insn.Off + 1, InsnIdx, false);
+        VerifierState other = PushState(InsnIdx + insn.Off + 1, InsnIdx, false, Errno.EFAULT);
         RefineBoth(insn, op, is32, byRegister, other);
         if (_linked.Count > 0)
         {

@@ -194,10 +194,9 @@ internal sealed partial class ProgramVerifier
         dst.Off = high.Imm;
     }
 
-    private void CheckLegacyPacketLoad(in Insn insn)
+    private int CheckLegacyPacketLoad(in Insn insn)
     {
-        if (Input.Attributes.Type is not (ProgramType.SocketFilter or ProgramType.SchedCls or ProgramType.SchedAct
-            or ProgramType.CgroupSkb))
+        if (Input.Attributes.Type is not (ProgramType.SocketFilter or ProgramType.SchedCls or ProgramType.SchedAct))
             Reject(Errno.EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type");
         if (insn.Dst != 0 || insn.Off != 0 || insn.Size == MemSize.Dw || (insn.Mode == MemMode.Abs && insn.Src != 0))
             Reject(Errno.EINVAL, "BPF_LD_[ABS|IND] uses reserved fields");
@@ -210,5 +209,10 @@ internal sealed partial class ProgramVerifier
         CheckPtrOffReg(ref Regs[6], 6, fixedOffOk: false);
         ClearCallerSavedRegs();
         MarkRegUnknown(0);
+        if (State.CurFrame == 0) return InsnIdx + 1;
+        // Behind the packet's end the function returns 0.
+        PushState(InsnIdx + 1, InsnIdx, false);
+        MarkRegConstZero(0);
+        return LeaveEarly();
     }
 }

@@ -1,0 +1,100 @@
+using BpfSim.Vm.Isa;
+using BpfSim.Vm.Verifier.State;
+
+namespace BpfSim.Vm.Verifier;
+
+// Spills and fills around calls that keep their argument registers anyway (bpf_fastcall): their stack does not count.
+internal sealed partial class ProgramVerifier
+{
+    private const int FrameRegister = 10;
+
+    /// <summary>Finds the spill/fill pairs around calls; the deepest spills of a function are taken for such.</summary>
+    private void MarkFastcallPatterns()
+    {
+        foreach (Subprogram subprog in Subprogs)
+        {
+            int lowest = 0;
+            for (int i = subprog.Start; i < subprog.End; i++)
+            {
+                if (IsFrameSpill(Insns[i])) lowest = Math.Min(lowest, Insns[i].Off);
+            }
+
+            for (int i = subprog.Start; i < subprog.End; i++)
+            {
+                if (Insns[i].IsHelperCall || Insns[i].IsKfuncCall) MarkFastcallPattern(subprog, i, lowest);
+            }
+        }
+    }
+
+    private static bool IsFrameSpill(in Insn insn) =>
+        insn.Class == InsnClass.Stx && insn.Mode == MemMode.Mem && insn.Size == MemSize.Dw && insn.Dst == FrameRegister;
+
+    private static bool IsFrameFill(in Insn insn) =>
+        insn.Class == InsnClass.Ldx && insn.Mode == MemMode.Mem && insn.Size == MemSize.Dw && insn.Src == FrameRegister;
+
+    private void MarkFastcallPattern(Subprogram subprog, int call, int lowest)
+    {
+        (int args, bool fastcall) = CallRegisters(Insns[call]);
+        int expected = 0b111111 & ~(args | (ReturnsNothing(Insns[call]) ? 0 : 1));
+        int off = lowest, pairs = 0;
+        for (; pairs < 6; pairs++, off += 8)
+        {
+            int before = call - pairs - 1, after = call + pairs + 1;
+            if (before < 0 || after >= Insns.Length) break;
+            ref readonly Insn spill = ref Insns[before];
+            ref readonly Insn fill = ref Insns[after];
+            if (!IsFrameSpill(spill) || !IsFrameFill(fill) || spill.Src != fill.Dst) break;
+            if ((expected & (1 << spill.Src)) == 0 || spill.Off != off || fill.Off != off) break;
+            expected &= ~(1 << spill.Src);
+            Aux[before].FastcallPattern = Aux[after].FastcallPattern = true;
+        }
+
+        if (pairs == 0) return;
+        if (fastcall) Aux[call].FastcallSpills = (byte)pairs;
+        else subprog.KeepFastcallStack = true;
+        subprog.FastcallStackOff = Math.Max(subprog.FastcallStackOff, off);
+    }
+
+    private bool ReturnsNothing(in Insn insn) => insn.IsHelperCall
+        ? FindHelper(insn.Imm) is { Return: Helpers.ReturnType.Void }
+        : KernelBtf.Find((uint)insn.Imm) is { Kind: Btf.BtfKind.Func } func && func.Target.TypeId == 0;
+
+    /// <summary>Whoever else looks at the stack of the spills makes them real.</summary>
+    private void CheckFastcallStack(FuncFrame frame, int insnIdx, int off)
+    {
+        Subprogram subprog = Subprogs[frame.SubprogNo];
+        if (subprog.FastcallStackOff <= off || Aux[insnIdx].FastcallPattern) return;
+        subprog.FastcallStackOff = short.MinValue;
+        for (int i = subprog.Start; i < subprog.End; i++)
+        {
+            Aux[i].FastcallSpills = 0;
+            Aux[i].FastcallPattern = false;
+        }
+    }
+
+    /// <summary>Takes the stack of the spills out of the sum. The spills stay in the code, for which nothing changes.</summary>
+    private void ShrinkFastcallStacks()
+    {
+        foreach (Subprogram subprog in Subprogs)
+        {
+            bool modified = false;
+            for (int i = subprog.Start; i < subprog.End; i++) modified |= Aux[i].FastcallSpills > 0;
+            if (modified && !subprog.KeepFastcallStack) subprog.StackExtra = -subprog.FastcallStackOff - subprog.StackDepth;
+        }
+    }
+
+    /// <summary>What the kernel's rewrites add: an inlined bpf_loop keeps three registers on the stack.</summary>
+    private void AddLoopStacks()
+    {
+        foreach (Subprogram subprog in Subprogs)
+        {
+            bool inlined = false;
+            for (int i = subprog.Start; i < subprog.End; i++) inlined |= Aux[i].LoopCallback > 0;
+            if (inlined) subprog.StackExtra += 24;
+            // The count and the time of a may_goto.
+            bool counted = false;
+            for (int i = subprog.Start; i < subprog.End; i++) counted |= Aux[i].Seen && Insns[i].Code == 0xe5 && Insns[i].Off != 0;
+            if (counted) subprog.StackExtra += 16;
+        }
+    }
+}
