@@ -147,7 +147,10 @@ public unsafe class ReferenceTests
         var released = 0;
         var spec = new MapSpec
         {
-            Type = type, KeySize = 4, ValueSize = 32, MaxEntries = 2,
+            Type = type,
+            KeySize = 4,
+            ValueSize = 32,
+            MaxEntries = 2,
             SpecialFields = [new(SpecialFieldKind.SpinLock, 8, 4), new(SpecialFieldKind.Timer, 16, 16)],
         };
         using (var map = MapFactory.Create(spec, 1).Map!)

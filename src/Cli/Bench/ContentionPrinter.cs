@@ -14,7 +14,7 @@ internal static class ContentionPrinter
         foreach (var spec in specs)
         {
             var result = new ContentionLaboratory(progress).Run(spec, cancellation);
-            progress.Clear();
+            ProgressLine.Clear();
             results.Add(result);
             if (print) Print(result);
         }
@@ -49,7 +49,7 @@ internal static class ContentionPrinter
             if (!Console.IsErrorRedirected) Console.Error.Write($"\r\u001b[K[{value.Done}/{value.All}] {value.What}");
         }
 
-        public void Clear()
+        public static void Clear()
         {
             if (!Console.IsErrorRedirected) Console.Error.Write("\r\u001b[K");
         }

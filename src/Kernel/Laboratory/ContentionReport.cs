@@ -10,7 +10,7 @@ namespace BpfSim.Kernel.Laboratory;
 /// <summary>An experiment as JSON, CSV, or one HTML page that needs nothing but itself.</summary>
 public static class ContentionReport
 {
-    private static readonly JsonSerializerOptions s_json = new()
+    internal static readonly JsonSerializerOptions JsonOptions = new()
     {
         WriteIndented = true,
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -18,7 +18,7 @@ public static class ContentionReport
     };
 
     /// <summary>Everything, as one JSON document.</summary>
-    public static string Json(IReadOnlyList<ContentionResult> results) => JsonSerializer.Serialize(new { results }, s_json);
+    public static string Json(IReadOnlyList<ContentionResult> results) => JsonSerializer.Serialize(new { results }, JsonOptions);
 
     /// <summary>One line a run.</summary>
     public static string Csv(IReadOnlyList<ContentionResult> results)

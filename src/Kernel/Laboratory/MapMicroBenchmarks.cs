@@ -48,8 +48,7 @@ public static unsafe class MapMicroBenchmarks
     /// <summary>Both parts of <c>bench maps</c> as one JSON document.</summary>
     public static string Json(IReadOnlyList<MicroResult> micro, IReadOnlyList<ContentionResult> contention)
     {
-        var options = new JsonSerializerOptions { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
-        return "{\n\"micro\": " + JsonSerializer.Serialize(micro, options) + ",\n\"contention\": " + ContentionReport.Json(contention) + "\n}";
+        return "{\n\"micro\": " + JsonSerializer.Serialize(micro, ContentionReport.JsonOptions) + ",\n\"contention\": " + ContentionReport.Json(contention) + "\n}";
     }
 
     /// <summary>The micro-benchmark as comma-separated values.</summary>

@@ -131,10 +131,14 @@ internal sealed unsafe class FloodSource
         if (name == "openat" && _simulation.Arena.Translate(argument, 64) is var text && text != null) "/etc/passwd"u8.CopyTo(new Span<byte>(text, 64));
         return new Call
         {
-            Name = name, Task = task, Arguments = arguments, Result = 3,
+            Name = name,
+            Task = task,
+            Arguments = arguments,
+            Result = 3,
             SysEnter = _simulation.Site(SiteKind.Tracepoint, "syscalls:sys_enter_" + name),
             SysExit = _simulation.Site(SiteKind.Tracepoint, "syscalls:sys_exit_" + name),
-            Entry = _simulation.Site(SiteKind.FunctionEntry, function), Return = _simulation.Site(SiteKind.FunctionReturn, function),
+            Entry = _simulation.Site(SiteKind.FunctionEntry, function),
+            Return = _simulation.Site(SiteKind.FunctionReturn, function),
             EnterRecord = Record("sys_enter_" + name, task, SyscallTable.NumberOf(name), arguments),
             ExitRecord = Record("sys_exit_" + name, task, SyscallTable.NumberOf(name), [3]),
         };

@@ -75,7 +75,10 @@ public sealed partial class HelperTableTests
                 Insn[] insns = [new(0x85, 0, 0, 0, id), new(0xb7, 0, 0, 0, 0), new(0x95, 0, 0, 0, 0)];
                 HostProgram program = HostKernel.LoadProgram(new HostProgramSpec
                 {
-                    Type = (uint)type, ExpectedAttachType = attach, Insns = Insn.ToBytes(insns), LogLevel = 1,
+                    Type = (uint)type,
+                    ExpectedAttachType = attach,
+                    Insns = Insn.ToBytes(insns),
+                    LogLevel = 1,
                 });
                 HostKernel.Close(program.Fd);
                 bool allowed = !program.Log.Contains("cannot use helper", StringComparison.Ordinal);

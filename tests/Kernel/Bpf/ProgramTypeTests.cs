@@ -51,7 +51,10 @@ public sealed class ProgramTypeTests
                     Insn[] insns = [new(code, 2, 1, off, 0), new(0xb7, 0, 0, 0, 1), new(0x95, 0, 0, 0, 0)];
                     HostProgram program = HostKernel.LoadProgram(new HostProgramSpec
                     {
-                        Type = (uint)type, ExpectedAttachType = attach, Insns = Insn.ToBytes(insns), LogLevel = 1,
+                        Type = (uint)type,
+                        ExpectedAttachType = attach,
+                        Insns = Insn.ToBytes(insns),
+                        LogLevel = 1,
                     });
                     HostKernel.Close(program.Fd);
                     ContextAccess access = row.CheckContext(new ContextQuery(attributes, off, size, false, false));

@@ -43,7 +43,14 @@ public class ContentionTests
     {
         var run = new ContentionLaboratory().Run(new ContentionSpec
         {
-            Style = style, Keys = 50, MaxEntries = 64, DeletePercent = 30, Distribution = KeyDistribution.Disjoint, Cpus = [2], Duration = Short, Compare = false,
+            Style = style,
+            Keys = 50,
+            MaxEntries = 64,
+            DeletePercent = 30,
+            Distribution = KeyDistribution.Disjoint,
+            Cpus = [2],
+            Duration = Short,
+            Compare = false,
         }).Runs[0];
         Assert.True(run.Added > 0);
         Assert.Equal((run.Added, 0L), (run.Counted, run.LostUpdates));

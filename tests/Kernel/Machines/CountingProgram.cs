@@ -21,7 +21,10 @@ internal static class CountingProgram
 
     public static int LoadEmpty(Machine machine) => machine.Bpf.ProgLoad(new ProgLoadAttr
     {
-        ProgType = ProgramType.Kprobe, Insns = [new(0xb7, 0, 0, 0, 0), new(0x95, 0, 0, 0, 0)], License = "GPL", ProgName = "empty",
+        ProgType = ProgramType.Kprobe,
+        Insns = [new(0xb7, 0, 0, 0, 0), new(0x95, 0, 0, 0, 0)],
+        License = "GPL",
+        ProgName = "empty",
     });
 
     /// <summary>Sum of all values.</summary>

@@ -30,7 +30,7 @@ internal static class RandomScalarPrograms
                 int off = r.Next(100) < 6 ? -r.Next(1, Math.Max(2, i - start)) : r.Next(0, Math.Min(max, 9) + 1);
                 if (insn.JmpOp == JmpOp.Ja && off < 0) off = 0;
                 int t = i + 1 + off;
-                if (t > 0 && t < p.Count && p[t].Code == 0 ) off--;
+                if (t > 0 && t < p.Count && p[t].Code == 0) off--;
                 p[i] = insn with { Off = (short)off };
             }
         }

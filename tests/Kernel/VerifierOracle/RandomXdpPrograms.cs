@@ -67,34 +67,34 @@ internal static class RandomXdpPrograms
         switch (pick)
         {
             case 0 or 1 when !sub: // packet check
-            {
-                int len = r.Next(0, 40);
-                p.Add(new(0xbf, tmp, 7, 0, 0));
-                if (r.Next(4) == 0) { p.Add(new(0x57, 9, 0, 0, 31)); p.Add(new(0x0f, tmp, 9, 0, 0)); if (r.Next(2) == 0) p.Add(new(0xbf, 7, tmp, 0, 0)); }
-                p.Add(new(0x07, tmp, 0, 0, len));
-                int op = new[] { 0x2d, 0x3d, 0xad, 0xbd, 0x2d }[r.Next(5)];
-                p.Add(r.Next(3) > 0 ? new(op, tmp, 8, 0x7fff, 0) : new(op, 8, tmp, 0x7fff, 0));
-                int size = r.Next(4);
-                for (int i = r.Next(1, 3); i > 0; i--) p.Add(new(0x61 & ~0x18 | new[] { 0x10, 8, 0, 0x18 }[size], r.Next(0, 6), r.Next(3) == 0 ? tmp : 7, Math.Max(-4, len - r.Next(0, 12)), 0));
-                if (r.Next(4) == 0) p.Add(new(0x63, 7, 9, r.Next(0, Math.Max(1, len)), 0));
-                break;
-            }
+                {
+                    int len = r.Next(0, 40);
+                    p.Add(new(0xbf, tmp, 7, 0, 0));
+                    if (r.Next(4) == 0) { p.Add(new(0x57, 9, 0, 0, 31)); p.Add(new(0x0f, tmp, 9, 0, 0)); if (r.Next(2) == 0) p.Add(new(0xbf, 7, tmp, 0, 0)); }
+                    p.Add(new(0x07, tmp, 0, 0, len));
+                    int op = new[] { 0x2d, 0x3d, 0xad, 0xbd, 0x2d }[r.Next(5)];
+                    p.Add(r.Next(3) > 0 ? new(op, tmp, 8, 0x7fff, 0) : new(op, 8, tmp, 0x7fff, 0));
+                    int size = r.Next(4);
+                    for (int i = r.Next(1, 3); i > 0; i--) p.Add(new(0x61 & ~0x18 | new[] { 0x10, 8, 0, 0x18 }[size], r.Next(0, 6), r.Next(3) == 0 ? tmp : 7, Math.Max(-4, len - r.Next(0, 12)), 0));
+                    if (r.Next(4) == 0) p.Add(new(0x63, 7, 9, r.Next(0, Math.Max(1, len)), 0));
+                    break;
+                }
             case 2 or 3 or 4: // lookup
-            {
-                int slot = -8 * r.Next(1, 4);
-                p.Add(r.Next(2) == 0 ? new(0x62, 10, 0, slot, r.Next(3)) : new(0x63, 10, 9, slot, 0));
-                p.Add(new(0xbf, 2, 10, 0, 0));
-                p.Add(new(0x07, 2, 0, 0, slot));
-                p.Add(new(0x18, 1, MapMark, 0, r.Next(2)));
-                p.Add(new(0, 0, 0, 0, 0));
-                p.Add(new(0x85, 0, 0, 0, 1));
-                if (r.Next(8) > 0) p.Add(new(r.Next(5) == 0 ? 0x55 : 0x15, 0, 0, 0x7fff, 0));
-                if (r.Next(3) == 0) { p.Add(new(0x57, 9, 0, 0, r.Next(1, 24))); p.Add(new(0x0f, 0, 9, 0, 0)); }
-                int off = r.Next(-1, 20);
-                p.Add(r.Next(3) switch { 0 => new(0x79, tmp, 0, off & ~7, 0), 1 => new(0x63, 0, 9, off, 0), _ => new(0xdb, 0, 9, off & ~7, 0) });
-                if (r.Next(3) == 0) p.Add(new(0x7b, 10, 0, -32, 0));
-                break;
-            }
+                {
+                    int slot = -8 * r.Next(1, 4);
+                    p.Add(r.Next(2) == 0 ? new(0x62, 10, 0, slot, r.Next(3)) : new(0x63, 10, 9, slot, 0));
+                    p.Add(new(0xbf, 2, 10, 0, 0));
+                    p.Add(new(0x07, 2, 0, 0, slot));
+                    p.Add(new(0x18, 1, MapMark, 0, r.Next(2)));
+                    p.Add(new(0, 0, 0, 0, 0));
+                    p.Add(new(0x85, 0, 0, 0, 1));
+                    if (r.Next(8) > 0) p.Add(new(r.Next(5) == 0 ? 0x55 : 0x15, 0, 0, 0x7fff, 0));
+                    if (r.Next(3) == 0) { p.Add(new(0x57, 9, 0, 0, r.Next(1, 24))); p.Add(new(0x0f, 0, 9, 0, 0)); }
+                    int off = r.Next(-1, 20);
+                    p.Add(r.Next(3) switch { 0 => new(0x79, tmp, 0, off & ~7, 0), 1 => new(0x63, 0, 9, off, 0), _ => new(0xdb, 0, 9, off & ~7, 0) });
+                    if (r.Next(3) == 0) p.Add(new(0x7b, 10, 0, -32, 0));
+                    break;
+                }
             case 5 when nsubs > 0 || !sub:
                 if (nsubs == 0) break;
                 p.Add(r.Next(2) == 0 ? new(0xb7, 1, 0, 0, r.Next(20)) : new(0xbf, 1, 9, 0, 0));

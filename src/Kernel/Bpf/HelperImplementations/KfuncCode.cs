@@ -25,7 +25,10 @@ internal static unsafe class KfuncCode
             // The verifier checks kfuncs by their BTF; engines only need to know that all five registers may be read.
             var row = new HelperPrototype
             {
-                Id = (int)id, Name = name, Return = ReturnType.Integer, Args = [ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything],
+                Id = (int)id,
+                Name = name,
+                Return = ReturnType.Integer,
+                Args = [ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything],
             };
             rows.Add(row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer));
         }

@@ -66,10 +66,22 @@ public sealed unsafe partial class BpfSyscall
             case BpfCommand.BPF_MAP_CREATE:
                 return MapCreate(new MapCreateAttr
                 {
-                    MapType = (MapType)a.U32(0), KeySize = a.U32(4), ValueSize = a.U32(8), MaxEntries = a.U32(12), MapFlags = a.U32(16),
-                    InnerMapFd = a.I32(20), NumaNode = a.U32(24), MapName = a.Text(28, 16), MapIfindex = a.U32(44), BtfFd = a.I32(48),
-                    BtfKeyTypeId = a.U32(52), BtfValueTypeId = a.U32(56), BtfVmlinuxValueTypeId = a.U32(60), MapExtra = a.U64(64),
-                    ValueTypeBtfObjFd = a.I32(72), MapTokenFd = a.I32(76),
+                    MapType = (MapType)a.U32(0),
+                    KeySize = a.U32(4),
+                    ValueSize = a.U32(8),
+                    MaxEntries = a.U32(12),
+                    MapFlags = a.U32(16),
+                    InnerMapFd = a.I32(20),
+                    NumaNode = a.U32(24),
+                    MapName = a.Text(28, 16),
+                    MapIfindex = a.U32(44),
+                    BtfFd = a.I32(48),
+                    BtfKeyTypeId = a.U32(52),
+                    BtfValueTypeId = a.U32(56),
+                    BtfVmlinuxValueTypeId = a.U32(60),
+                    MapExtra = a.U64(64),
+                    ValueTypeBtfObjFd = a.I32(72),
+                    MapTokenFd = a.I32(76),
                 });
             case BpfCommand.BPF_MAP_LOOKUP_ELEM:
                 return MapLookupElem(a.I32(0), Key(a), Value(a), a.U64(24));
@@ -153,10 +165,22 @@ public sealed unsafe partial class BpfSyscall
         }
         var attr = new ProgLoadAttr
         {
-            ProgType = (ProgramType)a.U32(0), Insns = Insn.FromBytes(a.Memory(8, count * 8)), License = a.U64(16) == 0 ? null : a.String(16),
-            LogLevel = a.U32(24), LogSize = a.U32(28), KernVersion = a.U32(40), ProgFlags = a.U32(44), ProgName = a.Text(48, 16),
-            ProgIfindex = a.U32(64), ExpectedAttachType = a.U32(68), ProgBtfFd = a.I32(72), FuncInfo = functions, LineInfo = Lines(a),
-            AttachBtfId = a.U32(108), AttachProgFd = a.I32(112), FdArrayCnt = a.U32(148),
+            ProgType = (ProgramType)a.U32(0),
+            Insns = Insn.FromBytes(a.Memory(8, count * 8)),
+            License = a.U64(16) == 0 ? null : a.String(16),
+            LogLevel = a.U32(24),
+            LogSize = a.U32(28),
+            KernVersion = a.U32(40),
+            ProgFlags = a.U32(44),
+            ProgName = a.Text(48, 16),
+            ProgIfindex = a.U32(64),
+            ExpectedAttachType = a.U32(68),
+            ProgBtfFd = a.I32(72),
+            FuncInfo = functions,
+            LineInfo = Lines(a),
+            AttachBtfId = a.U32(108),
+            AttachProgFd = a.I32(112),
+            FdArrayCnt = a.U32(148),
             FdArray = a.U64(120) == 0 ? null : MemoryMarshal.Cast<byte, int>(a.Memory(120, 4 * Math.Max(a.U32(148), Highest(a)))).ToArray(),
         };
         int result = ProgLoad(attr);
@@ -191,8 +215,15 @@ public sealed unsafe partial class BpfSyscall
         if ((a.U32(40) == 0) != (a.U64(48) == 0) || (a.U32(44) == 0) != (a.U64(56) == 0)) return -(int)Errno.EINVAL;
         var attr = new TestRunAttr
         {
-            ProgFd = a.I32(0), DataIn = a.Memory(16, a.U32(8)).ToArray(), DataSizeOut = a.U64(24) == 0 ? 0 : a.U32(12), Repeat = a.U32(32),
-            CtxIn = a.U64(48) == 0 ? null : a.Memory(48, a.U32(40)).ToArray(), CtxSizeOut = a.U32(44), Flags = a.U32(64), Cpu = a.U32(68), BatchSize = a.U32(72),
+            ProgFd = a.I32(0),
+            DataIn = a.Memory(16, a.U32(8)).ToArray(),
+            DataSizeOut = a.U64(24) == 0 ? 0 : a.U32(12),
+            Repeat = a.U32(32),
+            CtxIn = a.U64(48) == 0 ? null : a.Memory(48, a.U32(40)).ToArray(),
+            CtxSizeOut = a.U32(44),
+            Flags = a.U32(64),
+            Cpu = a.U32(68),
+            BatchSize = a.U32(72),
         };
         int result = ProgTestRun(attr);
         attr.DataOut.CopyTo(a.Memory(24, (uint)attr.DataOut.Length));
@@ -231,8 +262,13 @@ public sealed unsafe partial class BpfSyscall
         uint token = Math.Max(4, keySize);
         var attr = new MapBatchAttr
         {
-            MapFd = a.I32(36), InBatch = a.U64(0) == 0 ? null : a.Memory(0, token).ToArray(), Keys = a.Memory(16, count * keySize).ToArray(),
-            Values = a.Memory(24, count * valueSize).ToArray(), Count = count, ElemFlags = a.U64(40), Flags = a.U64(48),
+            MapFd = a.I32(36),
+            InBatch = a.U64(0) == 0 ? null : a.Memory(0, token).ToArray(),
+            Keys = a.Memory(16, count * keySize).ToArray(),
+            Values = a.Memory(24, count * valueSize).ToArray(),
+            Count = count,
+            ElemFlags = a.U64(40),
+            Flags = a.U64(48),
         };
         int result = command switch
         {
@@ -259,8 +295,11 @@ public sealed unsafe partial class BpfSyscall
             if (count > 1 << 20) return -(int)Errno.E2BIG;
             attr = attr with
             {
-                Cookie = 0, MultiFlags = a.U32(16), Syms = a.U64(24) == 0 ? null : [.. Words(a.Memory(24, count * 8)).Select(p => AttrBytes.StringAt((byte*)p) ?? "")],
-                Addrs = a.U64(32) == 0 ? null : Words(a.Memory(32, count * 8)), Cookies = a.U64(40) == 0 ? null : Words(a.Memory(40, count * 8)),
+                Cookie = 0,
+                MultiFlags = a.U32(16),
+                Syms = a.U64(24) == 0 ? null : [.. Words(a.Memory(24, count * 8)).Select(p => AttrBytes.StringAt((byte*)p) ?? "")],
+                Addrs = a.U64(32) == 0 ? null : Words(a.Memory(32, count * 8)),
+                Cookies = a.U64(40) == 0 ? null : Words(a.Memory(40, count * 8)),
             };
         }
         else if (type is AttachType.TraceUprobeMulti or AttachType.TraceUprobeSession)
@@ -269,8 +308,12 @@ public sealed unsafe partial class BpfSyscall
             if (count > 1 << 20) return -(int)Errno.E2BIG;
             attr = attr with
             {
-                Cookie = 0, Path = a.String(16), Offsets = a.U64(24) == 0 ? null : Words(a.Memory(24, count * 8)),
-                Cookies = a.U64(40) == 0 ? null : Words(a.Memory(40, count * 8)), MultiFlags = a.U32(52), Pid = a.U32(56),
+                Cookie = 0,
+                Path = a.String(16),
+                Offsets = a.U64(24) == 0 ? null : Words(a.Memory(24, count * 8)),
+                Cookies = a.U64(40) == 0 ? null : Words(a.Memory(40, count * 8)),
+                MultiFlags = a.U32(52),
+                Pid = a.U32(56),
             };
         }
         else if (type == AttachType.TraceIter && a.U64(16) != 0 && a.U32(24) >= 4)

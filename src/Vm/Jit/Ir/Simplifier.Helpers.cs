@@ -34,7 +34,8 @@ internal sealed unsafe partial class Simplifier
     private void RewriteLookup(ref IrInsn n)
     {
         int index = FindMap(n.Slot);
-        if (index < 0) return;
+        // The inner map of a map-in-map is known to the verifier, but is none of the maps that the program refers to.
+        if ((uint)index >= (uint)program.Source.Maps.Length) return;
         MapHeader* map = program.Source.Maps[index].Header;
         bool array = map->Type is MapType.Array or MapType.PercpuArray;
         bool hash = map->Type is MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash;
