@@ -31,6 +31,7 @@ public sealed class ObjectCommandTests
     [Theory]
     [InlineData("interpreter")]
     [InlineData("jit")]
+    [InlineData("checked")]
     public async Task Prog_run_prints_the_return_value(string engine)
     {
         Output run = await Run($"prog run {Features} --program callback --data-in 000000000000000000000000080045 --repeat 10 --json --engine {engine}");

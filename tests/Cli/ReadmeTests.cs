@@ -5,7 +5,7 @@ namespace BpfSim.Cli.Tests;
 /// <summary>
 /// What README.md shows is what the commands print: in each <c>console</c> block, the lines behind <c>$ command</c>
 /// must be its output; a line <c>...</c> stands for any number of lines, and <c>...</c> at the end of a
-/// line for its rest. With BPFSIM_UPDATE_README=1 the tests write the new output into README.md instead..
+/// line for its rest. With BPFSIM_UPDATE_README=1 the tests write the new output into README.md instead.
 /// </summary>
 public sealed class ReadmeTests
 {
@@ -38,6 +38,17 @@ public sealed class ReadmeTests
         (_, string output, _) = await Bpfsim.RunAsync([.. arguments["bpfsim".Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
         if (Environment.GetEnvironmentVariable("BPFSIM_UPDATE_README") == "1") Update(command, expected, output.TrimEnd().Split('\n'));
         else Assert.True(Matches(output.TrimEnd().Split('\n'), expected.TrimEnd().Split('\n')), $"$ {command}\n{output}");
+    }
+
+    /// <summary>The test of a tool that README.md shows is one that tests/Kernel runs, to the last byte.</summary>
+    [Fact]
+    public void The_test_it_shows_is_one_that_runs()
+    {
+        string readme = File.ReadAllText(Repository.PathOf("README.md")), code = readme.Split("```csharp\n").Last();
+        Assert.Equal(File.ReadAllText(Repository.PathOf("tests", "Kernel", "Example", "OpensnoopTests.cs")), code[..code.IndexOf("```", StringComparison.Ordinal)]);
+        string lines = readme.Split("```xml\n").Last(), project = File.ReadAllText(Repository.PathOf("tests", "Kernel", "BpfSim.Kernel.Tests.csproj"));
+        foreach (string line in lines[..lines.IndexOf("```", StringComparison.Ordinal)].Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            Assert.Contains(line, project, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -30,31 +30,33 @@ internal static unsafe class InsnDecoder
         for (int slot = 0; slot < insns.Length; slot++)
             decoded[slot] = second[slot] ? new DecodedInsn { Op = Op.Bad } : Decode(program, insns, slot);
         decoded[insns.Length] = new DecodedInsn { Op = Op.Bad };
-        MarkStackUsers(program, decoded);
+        MarkStackBytes(program, decoded);
         Fuse(decoded, insns.Length);
     }
 
-    /// <summary>Tells a local call, in its unused source field, whether the function it calls names r10 and needs a clean stack.</summary>
-    private static void MarkStackUsers(ExecutableProgram program, DecodedInsn* decoded)
+    /// <summary>Tells a local call, in its unused source field, how many bytes of stack the function it calls needs clean.</summary>
+    private static void MarkStackBytes(ExecutableProgram program, DecodedInsn* decoded)
     {
-        Insn[] insns = program.Insns;
-        int[] starts = program.FunctionStarts;
-        for (int slot = 0; slot < insns.Length; slot++)
+        for (int slot = 0; slot < program.Insns.Length; slot++)
         {
             if (decoded[slot].Op != Op.CallLocal) continue;
-            int target = slot + 1 + insns[slot].Imm, function = Array.BinarySearch(starts, target);
-            int end = function < 0 ? insns.Length : function + 1 < starts.Length ? starts[function + 1] : insns.Length;
-            bool known = target >= 0 && target < end;
-            decoded[slot].Src = (ushort)(!known || UsesStack(insns.AsSpan(target, end - target)) ? 1 : 0);
+            int function = Array.BinarySearch(program.FunctionStarts, slot + 1 + program.Insns[slot].Imm);
+            decoded[slot].Src = (ushort)(function < 0 ? ProgramRuntime.StackSize : StackBytes(program, function));
         }
     }
 
-    /// <summary>Whether any instruction names r10.</summary>
-    internal static bool UsesStack(ReadOnlySpan<Insn> insns)
+    /// <summary>
+    /// Bytes of stack that a function must find zeroed, so that what it forgot to write is the same in every run:
+    /// what the verifier saw it reach; without a verdict all, unless no instruction names r10.
+    /// </summary>
+    internal static int StackBytes(ExecutableProgram program, int function)
     {
-        foreach (Insn insn in insns)
-            if ((InsnTable.Find(insn)?.Reads(insn) & (1 << 10)) > 0) return true;
-        return false;
+        if (program.StackDepths.Length > 0) return Math.Min(program.StackDepths[function], ProgramRuntime.StackSize);
+        int[] starts = program.FunctionStarts;
+        int start = starts[function], end = function + 1 < starts.Length ? starts[function + 1] : program.Insns.Length;
+        foreach (Insn insn in program.Insns.AsSpan(start, end - start))
+            if ((InsnTable.Find(insn)?.Reads(insn) & (1 << 10)) > 0) return ProgramRuntime.StackSize;
+        return 0;
     }
 
     /// <summary>

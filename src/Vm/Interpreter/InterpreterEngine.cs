@@ -31,15 +31,15 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
     {
         _code = (DecodedInsn*)NativeMemory.AlignedAlloc((nuint)(program.Insns.Length + 1) * (nuint)sizeof(DecodedInsn), 64);
         InsnDecoder.Decode(program, _code);
-        UsesStack = InsnDecoder.UsesStack(program.Insns);
+        StackBytes = InsnDecoder.StackBytes(program, 0);
     }
 
     ~InterpretedProgram() => Dispose(false);
 
     public DecodedInsn* Code => _code;
 
-    /// <summary>Whether any instruction names r10: only then the main function's stack is cleared before a run.</summary>
-    public bool UsesStack { get; }
+    /// <summary>How much of the main function's stack is cleared before a run.</summary>
+    public int StackBytes { get; }
 
     public override ulong Run(void* ctx, RunContext* context) => Run((ulong)ctx, 0, context);
 
@@ -53,7 +53,7 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
         context->TailCalls = 0;
         context->Fault = RunFault.None;
         ulong* arguments = stackalloc ulong[5] { r1, r2, 0, 0, 0 };
-        ulong result = InterpreterLoop.Run(this, 0, arguments, context);
+        ulong result = InterpreterLoop.Run(this, 0, StackBytes, arguments, context);
         context->Ctx = ctx;
         context->Program = program;
         context->TailCalls = tailCalls;
@@ -62,12 +62,13 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
 
     public override ulong InvokeCallback(int functionSlot, ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context)
     {
-        if (Array.BinarySearch(Program.FunctionStarts, functionSlot) < 0)
+        int function = Array.BinarySearch(Program.FunctionStarts, functionSlot);
+        if (function < 0)
             throw new ArgumentOutOfRangeException(nameof(functionSlot), functionSlot, "no function starts here");
         nint program = context->Program;
         context->Program = Handle;
         ulong* arguments = stackalloc ulong[5] { r1, r2, r3, r4, r5 };
-        ulong result = InterpreterLoop.Run(this, functionSlot, arguments, context);
+        ulong result = InterpreterLoop.Run(this, functionSlot, InsnDecoder.StackBytes(Program, function), arguments, context);
         context->Program = program;
         return result;
     }

@@ -27,6 +27,12 @@ public sealed record ExecutableProgram
     /// <summary>First slot of every function, ascending; the first is 0.</summary>
     public int[] FunctionStarts { get; init; } = [0];
 
+    /// <summary>
+    /// Bytes below r10 that each function, or what it hands its stack to, may touch: a multiple of 8 up to 512, in
+    /// the order of <see cref="FunctionStarts"/>. Empty if nobody proved it.
+    /// </summary>
+    public int[] StackDepths { get; init; } = [];
+
     /// <summary>The maps that the instructions refer to by index.</summary>
     public BpfMap[] Maps { get; init; } = [];
 

@@ -40,7 +40,7 @@ public static class EbpfVerifier
         }
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs.Select(s => s.Start), input.Attributes.Privileged);
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
         return new VerifierResult
         {
             Errno = errno,
@@ -50,6 +50,7 @@ public static class EbpfVerifier
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
+            StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],
             InsnsProcessed = verifier.InsnsProcessed,
             TotalStates = verifier.Explored.Total,

@@ -70,6 +70,9 @@ public sealed record VerifierResult
     /// <summary>First xlated slot of every function.</summary>
     public int[] FunctionStarts { get; init; } = [0];
 
+    /// <summary>Bytes of stack that each function of <see cref="FunctionStarts"/> may touch, itself or through others.</summary>
+    public int[] StackDepths { get; init; } = [];
+
     /// <summary>Facts by xlated slot.</summary>
     public InsnFacts[] Facts { get; init; } = [];
 

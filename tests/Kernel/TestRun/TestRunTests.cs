@@ -2,6 +2,7 @@ using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Libbpf;
 using BpfSim.Kernel.Tests.Libbpf;
 using BpfSim.Maps;
+using BpfSim.Vm.Isa.Assembler;
 
 namespace BpfSim.Kernel.Tests.TestRun;
 
@@ -32,6 +33,42 @@ public sealed class TestRunTests
             Assert.Equal(64, attr.DataOut.Length);
             return attr.Retval;
         }
+    }
+
+    /// <summary>The main function names 8 bytes of its stack; those that get the address use another 120 below them.</summary>
+    [Theory]
+    [InlineData(EngineKind.Interpreter)]
+    [InlineData(EngineKind.Jit)]
+    [InlineData(EngineKind.Checked)]
+    public void A_stack_address_may_be_moved_on_downward(EngineKind engine)
+    {
+        string[] slots = [.. Enumerable.Range(1, 15).Select(i => $"*(u64 *)(r1 -{i * 8})")];
+        using var machine = new Machine(new MachineSpec { Cpus = 1, Engine = engine, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(BpfAssembler.ToElf($"""
+            .license "GPL"
+            .section socket
+            .func main
+                r6 = r10
+                r6 += -8
+                r1 = r6
+                call write
+                call bpf_get_prandom_u32
+                r1 = r6
+                call read
+                exit
+            write:
+                {string.Join('\n', slots.Select(slot => $"{slot} = 3"))}
+                r0 = 0
+                exit
+            read:
+                r0 = 0
+                {string.Join('\n', slots.Select(slot => $"r2 = {slot}\nr0 += r2"))}
+                exit
+            """, HelperCatalog.Table), "downward");
+        obj.Load(machine);
+        var attr = new TestRunAttr { ProgFd = obj.Program("main").Fd, DataIn = new byte[64], DataSizeOut = 64 };
+        Assert.Equal(0, machine.Bpf.ProgTestRun(attr));
+        Assert.Equal(45u, attr.Retval);
     }
 
     [Fact]

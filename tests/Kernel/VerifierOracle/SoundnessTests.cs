@@ -29,6 +29,7 @@ public unsafe class SoundnessTests
                 Type = ProgramType.SocketFilter,
                 Insns = result.Xlated,
                 FunctionStarts = result.FunctionStarts,
+                StackDepths = result.StackDepths,
                 Facts = result.Facts,
                 Verified = true,
             });

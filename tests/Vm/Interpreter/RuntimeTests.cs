@@ -74,6 +74,23 @@ public sealed unsafe class RuntimeTests
         """));
 
     [Theory, MemberData(nameof(Engines))]
+    public void A_stack_address_may_be_moved_on_downward(string engine) => Assert.Equal(0x1111UL, Run(engine, """
+            r6 = r10
+            r6 += -8
+            r1 = 1
+            r2 = 0
+            r3 = 0
+            r4 = 0
+            r5 = 0
+            call sum5
+            r7 = 0x1111
+            *(u64 *)(r6 -120) = r7
+            call sum5
+            r0 = *(u64 *)(r6 -120)
+            exit
+        """));
+
+    [Theory, MemberData(nameof(Engines))]
     public void Packet_loads_are_in_network_order_and_end_the_program_outside_the_packet(string engine)
     {
         const string Load = "r6 = r1\nr0 = *(u16 *)skb[2]\nexit";

@@ -58,6 +58,7 @@ public sealed partial class BpfSyscall
             Type = attr.ProgType,
             Insns = verdict.Xlated,
             FunctionStarts = verdict.FunctionStarts,
+            StackDepths = verdict.StackDepths,
             Maps = [.. maps.Select(m => m.Map)],
             Helpers = _environment.Helpers,
             Kfuncs = _environment.Kfuncs,

@@ -51,8 +51,9 @@ internal static class IrPasses
     /// <summary>Stack use, calls and written registers of every function.</summary>
     private static void DescribeFunctions(IrProgram program)
     {
-        foreach (ref IrFunction function in program.Functions.AsSpan())
+        for (int f = 0; f < program.Functions.Length; f++)
         {
+            ref IrFunction function = ref program.Functions[f];
             function = new IrFunction { Start = function.Start, End = function.End };
             for (int i = function.Start; i < function.End; i++)
             {
@@ -63,12 +64,15 @@ internal static class IrPasses
                 function.HasMayGoto |= insn.Op == IrOp.MayGoto;
                 DescribeStack(insn, ref function);
             }
+            if (!function.StackEscapes) continue;
+            // A register that holds a stack address may be moved on downward, here or in a function that gets it.
+            if (!program.Source.Verified) function.StackBytes = 512;
+            else if (program.Source.StackDepths is { Length: > 0 } depths) function.StackBytes = Math.Max(function.StackBytes, depths[f]);
         }
     }
 
     /// <summary>
-    /// How deep the stack is used. Constant distances from r10 are taken at their word (verified accesses go
-    /// upward from there); where anything variable is added to r10, the whole frame is provided.
+    /// How deep the stack is used. Constant distances from r10 are taken at their word; where anything variable is added to r10, the whole frame is provided.
     /// </summary>
     private static void DescribeStack(in IrInsn n, ref IrFunction function)
     {

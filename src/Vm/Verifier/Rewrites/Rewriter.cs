@@ -9,8 +9,9 @@ namespace BpfSim.Vm.Verifier.Rewrites;
 /// <param name="Insns">The instructions that are left.</param>
 /// <param name="OriginalSlots">For each, the slot it was loaded in.</param>
 /// <param name="FunctionStarts">First slot of every function that is left.</param>
+/// <param name="StackDepths">Bytes of stack that each of these functions may touch.</param>
 /// <param name="Facts">What is known of each.</param>
-internal sealed record RewrittenProgram(Insn[] Insns, int[] OriginalSlots, int[] FunctionStarts, InsnFacts[] Facts);
+internal sealed record RewrittenProgram(Insn[] Insns, int[] OriginalSlots, int[] FunctionStarts, int[] StackDepths, InsnFacts[] Facts);
 
 /// <summary>
 /// What happens to an accepted program: branches that no path decides the other way become unconditional,
@@ -22,9 +23,9 @@ internal static class Rewriter
     /// <summary>Rewrites an accepted program.</summary>
     /// <param name="insns">The program as loaded.</param>
     /// <param name="aux">What the walk saw of each instruction.</param>
-    /// <param name="functions">First slot of every function.</param>
+    /// <param name="functions">The functions as loaded, with what the walk saw of their stacks.</param>
     /// <param name="removeDead">False for unprivileged programs, whose dead code only traps.</param>
-    public static RewrittenProgram Rewrite(Insn[] insns, InsnAux[] aux, IEnumerable<int> functions, bool removeDead)
+    public static RewrittenProgram Rewrite(Insn[] insns, InsnAux[] aux, IReadOnlyList<Subprogram> functions, bool removeDead)
     {
         var work = (Insn[])insns.Clone();
         var keep = new bool[work.Length];
@@ -124,7 +125,7 @@ internal static class Rewriter
         _ => false,
     };
 
-    private static RewrittenProgram Compact(Insn[] work, InsnAux[] aux, bool[] keep, IEnumerable<int> functions)
+    private static RewrittenProgram Compact(Insn[] work, InsnAux[] aux, bool[] keep, IReadOnlyList<Subprogram> functions)
     {
         // New slot of every old one; a removed one stands for the next that is left.
         var moved = new int[work.Length + 1];
@@ -151,13 +152,16 @@ internal static class Rewriter
             if (!isSecond) facts[at] = FactsOf(work[i], aux[i]);
         }
 
-        var starts = new List<int>();
-        foreach (int start in functions)
+        List<int> starts = [], depths = [];
+        foreach (Subprogram function in functions)
         {
-            if (start < work.Length && keep[start] | (starts.Count == 0) && !starts.Contains(moved[start])) starts.Add(moved[start]);
+            int start = function.Start;
+            if (start >= work.Length || !(keep[start] | (starts.Count == 0)) || starts.Contains(moved[start])) continue;
+            starts.Add(moved[start]);
+            depths.Add(function.StackDepth);
         }
 
-        return new RewrittenProgram(insns, original, [.. starts], facts);
+        return new RewrittenProgram(insns, original, [.. starts], [.. depths], facts);
     }
 
     private static Insn Retarget(in Insn insn, int i, int[] moved)
