@@ -136,9 +136,11 @@ public sealed class ContentionLaboratory
             for (var at = 0; at < value.Length; at += step) counted += BitConverter.ToInt64(value, at);
         var totals = map.Statistics.Total;
         return new ContentionRun(cpus, seconds, workers.Sum(w => w.Operations), [.. workers.Select(w => w.Operations)],
-            new LatencyPercentiles(latency.GetValueAtPercentile(50), latency.GetValueAtPercentile(90), latency.GetValueAtPercentile(99),
-                latency.GetValueAtPercentile(99.9), latency.GetMaxValue()),
+            new LatencyPercentiles(Percentile(50), Percentile(90), Percentile(99), Percentile(99.9), Percentile(100)),
             workers.Sum(w => w.Added), counted, Math.Max(workers.Sum(w => w.Failed), door ? totals.FailedUpdates : 0), totals.Evictions, totals.LockWaits, map.MemoryBytes, map.NativeBytes);
+
+        // On a busy machine a short run may end before its first sample.
+        long Percentile(double percent) => latency.TotalCount == 0 ? 0 : latency.GetValueAtPercentile(percent);
     }
 }
 

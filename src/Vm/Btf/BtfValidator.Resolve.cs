@@ -194,7 +194,7 @@ internal sealed partial class BtfValidator
     }
 
     /// <summary>Type tags come before all other modifiers.</summary>
-    private void CheckTags(BtfType type)
+    private static void CheckTags(BtfType type)
     {
         if (!IsRef(type)) return;
         bool inTags = type.Kind == BtfKind.TypeTag;

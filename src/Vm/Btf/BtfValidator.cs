@@ -36,7 +36,7 @@ internal sealed partial class BtfValidator
             var validator = new BtfValidator(btf, externsReplaced);
             for (uint id = 1; id < btf.TypeCount; id++) validator.CheckMeta(btf[id]);
             for (uint id = 1; id < btf.TypeCount; id++) validator.CheckType(id);
-            for (uint id = 1; id < btf.TypeCount; id++) validator.CheckTags(btf[id]);
+            for (uint id = 1; id < btf.TypeCount; id++) CheckTags(btf[id]);
             return null;
         }
         catch (RefusedException e)
