@@ -14,6 +14,7 @@ namespace BpfSim.Agent.Export;
 /// </summary>
 internal sealed class OtlpHistogramSender : IDisposable
 {
+    private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly OtlpEndpoint _endpoint;
     private readonly IReadOnlyList<KeyValuePair<string, object>> _resource;
     private readonly ulong _startNanos;
@@ -42,12 +43,15 @@ internal sealed class OtlpHistogramSender : IDisposable
     /// <returns>Null, or in one line why the collector did not take them.</returns>
     public async Task<string?> SendAsync(MetricSnapshot snapshot)
     {
-        ExportMetricsServiceRequest request = Request(snapshot, UnixNanos(DateTimeOffset.UtcNow));
+        // One after the other: a request that is under way must not arrive behind a newer one and overwrite its totals.
+        DateTime deadline = DateTime.UtcNow + _endpoint.Timeout;
+        if (!await _turn.WaitAsync(_endpoint.Timeout).ConfigureAwait(false)) return $"no answer within {_endpoint.Timeout.TotalSeconds:0.#} s";
         try
         {
+            ExportMetricsServiceRequest request = Request(snapshot, UnixNanos(DateTimeOffset.UtcNow));
             ExportMetricsServiceResponse response = _client != null
-                ? await _client.ExportAsync(request, GrpcHeaders(), DateTime.UtcNow + _endpoint.Timeout).ConfigureAwait(false)
-                : await PostAsync(request).ConfigureAwait(false);
+                ? await _client.ExportAsync(request, GrpcHeaders(), deadline).ConfigureAwait(false)
+                : await PostAsync(request, deadline).ConfigureAwait(false);
             return response.PartialSuccess is { RejectedDataPoints: > 0 } partial
                 ? $"the collector rejected {partial.RejectedDataPoints} data points: {partial.ErrorMessage}"
                 : null;
@@ -65,6 +69,10 @@ internal sealed class OtlpHistogramSender : IDisposable
         catch (Exception e) when (e is HttpRequestException or IOException or InvalidProtocolBufferException)
         {
             return e.GetBaseException().Message;
+        }
+        finally
+        {
+            _turn.Release();
         }
     }
 
@@ -84,14 +92,16 @@ internal sealed class OtlpHistogramSender : IDisposable
         return headers;
     }
 
-    private async Task<ExportMetricsServiceResponse> PostAsync(ExportMetricsServiceRequest request)
+    private async Task<ExportMetricsServiceResponse> PostAsync(ExportMetricsServiceRequest request, DateTime deadline)
     {
+        TimeSpan left = deadline - DateTime.UtcNow;
+        using CancellationTokenSource limit = new(left > TimeSpan.Zero ? left : TimeSpan.Zero);
         using HttpRequestMessage message = new(HttpMethod.Post, _endpoint.MetricsUrl) { Content = new ByteArrayContent(request.ToByteArray()) };
         message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/x-protobuf");
         foreach ((string key, string value) in OtlpEndpoint.Headers()) message.Headers.TryAddWithoutValidation(key, value);
-        using HttpResponseMessage response = await _http.SendAsync(message).ConfigureAwait(false);
+        using HttpResponseMessage response = await _http.SendAsync(message, limit.Token).ConfigureAwait(false);
         if (!response.IsSuccessStatusCode) throw new HttpRequestException($"HTTP {(int)response.StatusCode} {response.ReasonPhrase}");
-        byte[] body = await response.Content.ReadAsByteArrayAsync().ConfigureAwait(false);
+        byte[] body = await response.Content.ReadAsByteArrayAsync(limit.Token).ConfigureAwait(false);
         return response.Content.Headers.ContentType?.MediaType == "application/x-protobuf"
             ? ExportMetricsServiceResponse.Parser.ParseFrom(body)
             : new ExportMetricsServiceResponse();
