@@ -48,7 +48,7 @@ public sealed record MapSpec
     /// <summary>Id of the vmlinux type of a struct_ops map's value, else 0.</summary>
     public uint BtfVmlinuxValueTypeId { get; init; }
 
-    /// <summary>The object's BTF (a BpfSim.Vm.Btf.BtfData), which this layer only carries; null if none.</summary>
+    /// <summary>The object's BTF, whose type belongs to the layer above and which is only carried here; null if none.</summary>
     public object? Btf { get; init; }
 
     /// <summary>Fields of the value with a meaning of their own (locks, timers, kptrs), found through BTF.</summary>
