@@ -96,6 +96,7 @@ internal sealed partial class ProgramVerifier
         }
     }
 
+    /// <summary>A special field's name in messages.</summary>
     internal static string SpecialFieldName(SpecialFieldKind kind) => kind switch
     {
         SpecialFieldKind.SpinLock => "bpf_spin_lock",
@@ -110,7 +111,8 @@ internal sealed partial class ProgramVerifier
         SpecialFieldKind.ListNode => "bpf_list_node",
         SpecialFieldKind.RbRoot => "bpf_rb_root",
         SpecialFieldKind.RbNode => "bpf_rb_node",
-        _ => "bpf_refcount",
+        SpecialFieldKind.Refcount => "bpf_refcount",
+        _ => "unknown",
     };
 
     /// <summary>Kernel objects may be written only where a subsystem says so: the mark of a connection, a congestion control's fields.</summary>

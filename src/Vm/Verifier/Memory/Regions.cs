@@ -30,7 +30,7 @@ internal sealed partial class ProgramVerifier
             ref RegisterState reg = ref Regs[regno];
             long start = field.Offset, end = start + field.Size;
             if (!(reg.SMin + off < end && (ulong)start < reg.UMax + (ulong)off + (ulong)size)) continue;
-            string name = FieldName(field.Kind);
+            string name = SpecialFieldName(field.Kind);
             if (!IsPointerField(field.Kind)) Reject(Errno.EACCES, $"{name} cannot be accessed directly by load/store");
             if (fromHelper) Reject(Errno.EACCES, $"{name} cannot be accessed indirectly by helper");
             if (!reg.IsConst) Reject(Errno.EACCES, $"{name} access cannot have variable offset");
@@ -43,25 +43,6 @@ internal sealed partial class ProgramVerifier
     /// <summary>A field that holds a pointer, which loads and stores may touch as a whole.</summary>
     private static bool IsPointerField(SpecialFieldKind kind) =>
         kind is SpecialFieldKind.KptrUnref or SpecialFieldKind.KptrRef or SpecialFieldKind.KptrPercpu or SpecialFieldKind.Uptr;
-
-    /// <summary>A special field's name in messages.</summary>
-    private static string FieldName(SpecialFieldKind kind) => kind switch
-    {
-        SpecialFieldKind.SpinLock => "bpf_spin_lock",
-        SpecialFieldKind.ResSpinLock => "bpf_res_spin_lock",
-        SpecialFieldKind.Timer => "bpf_timer",
-        SpecialFieldKind.Workqueue => "bpf_wq",
-        SpecialFieldKind.TaskWork => "bpf_task_work",
-        SpecialFieldKind.KptrUnref or SpecialFieldKind.KptrRef => "kptr",
-        SpecialFieldKind.KptrPercpu => "percpu_kptr",
-        SpecialFieldKind.Uptr => "uptr",
-        SpecialFieldKind.ListHead => "bpf_list_head",
-        SpecialFieldKind.ListNode => "bpf_list_node",
-        SpecialFieldKind.RbRoot => "bpf_rb_root",
-        SpecialFieldKind.RbNode => "bpf_rb_node",
-        SpecialFieldKind.Refcount => "bpf_refcount",
-        _ => "unknown",
-    };
 
     /// <summary>Checks an access to a region of known size with fixed and variable offset.</summary>
     private void CheckMemRegionAccess(int regno, int off, int size, uint memSize, bool zeroSizeAllowed)
