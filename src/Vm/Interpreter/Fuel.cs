@@ -25,7 +25,11 @@ internal unsafe struct Unlimited : IFuel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Pass(Frame* caller, Frame* callee)
     {
-        for (int n = 1; n <= 5; n++) callee->Registers[n] = caller->Registers[n];
+        callee->Registers[1] = caller->Registers[1];
+        callee->Registers[2] = caller->Registers[2];
+        callee->Registers[3] = caller->Registers[3];
+        callee->Registers[4] = caller->Registers[4];
+        callee->Registers[5] = caller->Registers[5];
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -75,7 +75,8 @@ internal static unsafe partial class Handlers
         callee->MayGotoRounds = 0;
         TFuel.Pass(f, callee);
         if (i->CalleeStack > 0) Frame.ClearStack(callee, i->CalleeStack);
-        i->CalleeCache.Fill(callee, out a, out b, out c, out d);
+        // Of registers that the callee may read, its caller's frame holds the same.
+        i->CalleeCache.Fill(f, out a, out b, out c, out d);
         i = i->Target;
         return i->Handler(i, callee, a, b, c, d);
     }
@@ -110,13 +111,14 @@ internal static unsafe partial class Handlers
         return i[1].Handler(i + 1, f, a, b, c, d);
     }
 
-    /// <summary>bpf_map_lookup_elem, without the way out of managed code and back.</summary>
+    /// <summary>A map helper, without the way out of managed code and back.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static ulong CallLookup<TResult>(DecodedInsn* i, Frame* f, ulong a, ulong b, ulong c, ulong d)
+    public static ulong CallMap<TCall, TResult>(DecodedInsn* i, Frame* f, ulong a, ulong b, ulong c, ulong d)
+        where TCall : struct, IMapCall
         where TResult : struct, IOperand
     {
         i->Cache.Spill(f, a, b, c, d);
-        TResult.Set(i, f, ref a, ref b, ref c, ref d, (ulong)BpfMap.FromHeader((MapHeader*)f->Registers[1]).ProgramLookup((byte*)f->Registers[2], f->Run->Context->CpuId));
+        TResult.Set(i, f, ref a, ref b, ref c, ref d, TCall.Run(BpfMap.FromHeader((MapHeader*)f->Registers[1]), f));
         return i[1].Handler(i + 1, f, a, b, c, d);
     }
 

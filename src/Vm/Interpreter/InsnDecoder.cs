@@ -165,9 +165,9 @@ internal sealed unsafe class InsnDecoder
         {
             decoded.Handler = HandlerTable.Find(nameof(Handlers.CallMissing), Result);
         }
-        else if (insn.IsHelperCall && insn.Imm == HelperId.MapLookupElem && _program.Verified)
+        else if (insn.IsHelperCall && _program.Verified && MapCalls.Find(insn.Imm) is { } call)
         {
-            decoded.Handler = HandlerTable.Find(nameof(Handlers.CallLookup), Result);
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.CallMap), call, Result);
         }
         else
         {
