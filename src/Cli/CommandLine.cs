@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using BpfSim.Agent.Config;
+using BpfSim.Kernel.Profile;
 
 namespace BpfSim.Cli;
 
@@ -14,6 +15,8 @@ internal static class CommandLine
     {
         if (args.Length == 0 || (args[0].StartsWith('-') && args[0] is not ("-h" or "--help" or "-?" or "--version")))
             args = ["run", .. args];
+        // These will ask for the kernel's types, which are read while the arguments are.
+        if (args[0] is "run" or "verify" or "strace" or "map" && !args.Contains("--btf")) KernelProfile.Embedded.Warm();
         ParseResult parsed = CreateRoot().Parse(args);
         if (UsageError(parsed, args) is { } error)
             return Fail($"{error} (see {CommandPath(parsed)} --help)", ExitCode.Usage);
