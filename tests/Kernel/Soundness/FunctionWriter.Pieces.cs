@@ -176,6 +176,7 @@ internal sealed partial class FunctionWriter
         _depth++;
         // What the body may leave behind must be there at its start.
         bool open = random.Next(3) == 0;
+        Certain &= !open;
         for (int n = random.Next(1, 4); n > 0 && _budget-- > 0; n--)
         {
             if (open) Piece();

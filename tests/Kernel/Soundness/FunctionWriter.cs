@@ -19,6 +19,9 @@ internal sealed partial class FunctionWriter(Random random, int helpers, int cal
     /// <summary>The instructions; local calls and callbacks have the number of the function as imm.</summary>
     public List<Insn> Code { get; } = [];
 
+    /// <summary>Whether registers held what the writer believed; in a second round of a loop they may not.</summary>
+    public bool Certain { get; private set; } = true;
+
     /// <summary>Functions that are called.</summary>
     public HashSet<int> Used { get; } = [];
 

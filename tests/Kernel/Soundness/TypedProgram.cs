@@ -65,7 +65,7 @@ internal sealed class TypedProgram
         }
 
         FuncInfo[] functions = [new(0, s_btf.Main), .. used.Select(i => new FuncInfo(starts[i], s_btf.Functions[i]))];
-        return new TypedProgram { Insns = [.. all], Functions = functions, Deterministic = !wild };
+        return new TypedProgram { Insns = [.. all], Functions = functions, Deterministic = !wild && main.Certain && used.All(i => others[i].Certain) };
     }
 
     private static (BtfData Btf, uint Main, uint[] Functions) MakeBtf()
