@@ -1,4 +1,5 @@
 using System.CommandLine;
+using BpfSim.Kernel.Bpf;
 using BpfSim.Vm.Interpreter;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Jit;
@@ -9,7 +10,7 @@ namespace BpfSim.Cli.Commands;
 /// <summary>
 /// <c>bpfsim conformance [MEMORY_HEX]</c>: the plugin protocol of the bpf_conformance suite. The program comes
 /// in hexadecimal on standard input (or as <c>--program</c>), r1 is the memory's address, r2 its length; r0 is
-/// printed in hexadecimal.
+/// printed in hexadecimal. Helpers may be called by the kernel's numbers; outside a machine each answers -EOPNOTSUPP.
 /// </summary>
 internal sealed class ConformanceCommand : CliCommand
 {
@@ -38,7 +39,7 @@ internal sealed class ConformanceCommand : CliCommand
         byte[] memory = AssemblyInput.Hex(memoryHex, "memory");
         if (bytes.Length == 0 || bytes.Length % 8 != 0) throw new CliException($"program: {bytes.Length} bytes are no whole number of 8-byte instructions", ExitCode.Failed);
         Insn[] insns = Insn.FromBytes(bytes);
-        var executable = new ExecutableProgram { Name = "conformance", Insns = insns, FunctionStarts = Starts(insns) };
+        var executable = new ExecutableProgram { Name = "conformance", Insns = insns, FunctionStarts = Starts(insns), Helpers = HelperCatalog.Table };
         try
         {
             // The other engines do not look at addresses: a bad one would end the process. So the checked

@@ -195,6 +195,11 @@ internal sealed unsafe partial class JitCompiler
     {
         HelperPrototype? helper = n.Op == IrOp.CallHelper
             ? _program.Source.Helpers.Find((int)n.Imm) : _program.Source.Kfuncs.Find((int)n.Imm);
+        if (helper == null && !_verified)
+        {
+            EmitFault(n.Slot, RunFault.BadInstruction);
+            return;
+        }
         if (helper == null || helper.Implementation == null)
         {
             _e.MovRI(Rax, -(int)Errno.EOPNOTSUPP);
