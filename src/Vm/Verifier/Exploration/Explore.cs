@@ -62,6 +62,7 @@ internal sealed partial class ProgramVerifier
         }
         else
         {
+            Verbose($"Validating {subprog.Name}() func#{subprogNo}...\n");
             SetUpGlobalArguments(subprog, subprogNo);
         }
 
