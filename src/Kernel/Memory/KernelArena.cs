@@ -19,6 +19,7 @@ public sealed unsafe class KernelArena : IDisposable
     private readonly ulong _bytes;
     private readonly ulong _ringStart, _ringBytes, _userStart, _userBytes;
     private readonly Dictionary<uint, Stack<ulong>> _free = [];
+    private byte* _block;
     private ulong _next = 4096, _ringNext, _userNext = 64;
 
     /// <summary>Reserves the memory; it is zero until written.</summary>
@@ -30,8 +31,9 @@ public sealed unsafe class KernelArena : IDisposable
         _ringBytes = _bytes / 4;
         _userStart = _ringStart + _ringBytes;
         _userBytes = _bytes - _userStart;
-        Memory = (byte*)NativeMemory.AlignedAlloc((nuint)_bytes, 4096);
-        NativeMemory.Clear(Memory, (nuint)_bytes);
+        // Large zeroed blocks come from the system as pages that cost nothing until they are touched.
+        _block = (byte*)NativeMemory.AllocZeroed((nuint)_bytes + 4096);
+        Memory = (byte*)((ulong)_block + 4095 & ~4095ul);
     }
 
     /// <summary>Native address of the first byte.</summary>
@@ -111,7 +113,7 @@ public sealed unsafe class KernelArena : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        NativeMemory.AlignedFree(Memory);
-        Memory = null;
+        NativeMemory.Free(_block);
+        Memory = _block = null;
     }
 }
