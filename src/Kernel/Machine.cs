@@ -22,9 +22,6 @@ public sealed class Machine : IDisposable
     private IActorRef? _actor;
     private bool _begun;
 
-    /// <summary>Begins to read what every machine needs (the embedded kernel's types, the table of helpers) on another thread.</summary>
-    public static Task Preload() => Task.Run(() => Platform.KfuncsOf(Platform.KernelBtf).Find(0) ?? Platform.Helpers.Find(0));
-
     /// <summary>Builds the machine; nothing runs yet.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The number of CPUs is not 1 to 256.</exception>
     public Machine(MachineSpec spec)
@@ -68,6 +65,7 @@ public sealed class Machine : IDisposable
             Now = () => NowNs,
             Privileged = spec.Privileged,
             Kernel = _kernel,
+            IteratorTargets = new IteratorTargets(_kernel.Arena, simulation.Types, () => world.Tasks.Values.OrderBy(t => t.Pid).Where(t => t.Pid != 0).Select(t => t.Address)),
         });
     }
 

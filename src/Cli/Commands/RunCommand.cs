@@ -6,7 +6,6 @@ using BpfSim.Agent;
 using BpfSim.Agent.Export;
 using BpfSim.Agent.Scenarios;
 using BpfSim.Cli.Output;
-using BpfSim.Kernel;
 using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Laboratory;
 using BpfSim.Kernel.Libbpf;
@@ -33,7 +32,6 @@ internal sealed class RunCommand : CliCommand
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
     {
-        _ = Machine.Preload();
         ScenarioRunOptions options = RunOptions(parsed);
         Scenario scenario = _scenario.Open(parsed);
         bool json = parsed.GetValue(CliOptions.Json);

@@ -25,6 +25,7 @@ public static class EbpfVerifier
             errno = Judge(verifier);
         }
 
+        if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
         string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.ToString(), errno);
         if (log.Statistics)
@@ -52,6 +53,7 @@ public static class EbpfVerifier
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],
+            ReadsUninitStack = verifier.ReadsUninitStack,
             InsnsProcessed = verifier.InsnsProcessed,
             TotalStates = verifier.Explored.Total,
             PeakStates = verifier.Explored.Peak,

@@ -62,6 +62,7 @@ internal sealed partial class ProgramVerifier
         }
         else
         {
+            Verbose($"Validating {subprog.Name}() func#{subprogNo}...\n");
             SetUpGlobalArguments(subprog, subprogNo);
         }
 
@@ -76,6 +77,7 @@ internal sealed partial class ProgramVerifier
     {
         bool printState = false;
         bool takesBack = !Log.Detailed;
+        IExplorationObserver? observer = Input.Observer;
         int previous = -1;
         while (true)
         {
@@ -105,6 +107,7 @@ internal sealed partial class ProgramVerifier
                 if (aux.JumpPoint) PushHistory(HistoryFlags.None, 0);
                 if (Log.Enabled) LogInsn(ref printState);
                 aux.Seen = true;
+                observer?.Visit(InsnIdx, State);
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
                 bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall
