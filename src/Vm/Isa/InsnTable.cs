@@ -123,6 +123,13 @@ public static class InsnTable
     private static readonly InsnForm[][] ByCode = Enumerable.Range(0, 256)
         .Select(code => Rows.SelectMany(row => row.Forms()).Where(form => form.Code == code).ToArray()).ToArray();
 
+    // What an opcode byte means when src and imm have no say, first with an offset that is not 0, then with 0; else Unknown.
+    private static readonly InsnOp[] OpOfCode =
+    [
+        .. ByCode.Select(forms => OnlyOp(forms, form => form.Off.Use != FieldUse.Selector)),
+        .. ByCode.Select(forms => OnlyOp([.. forms.Where(form => form.Off.Use != FieldUse.Selector || form.Off.Allows(0))], _ => true)),
+    ];
+
     private static readonly Dictionary<(InsnOp, InsnClass, bool), InsnForm> ByOperation = Forms
         .Where(f => f.Row.Sizes.Length == 0)
         .SelectMany(f => f.Row.Sources.Length == 2 ? new[] { (f, f.IsRegisterForm) } : [(f, false), (f, true)])
@@ -164,7 +171,10 @@ public static class InsnTable
         BySize.GetValueOrDefault((op, size));
 
     /// <summary>What an instruction does; <see cref="InsnOp.Unknown"/> if nothing that exists.</summary>
-    public static InsnOp OpOf(Insn insn) => Find(insn)?.Row.Op ?? InsnOp.Unknown;
+    public static InsnOp OpOf(Insn insn) => OpOfCode[insn.Code | (insn.Off == 0 ? 256 : 0)] is var only && only != InsnOp.Unknown ? only : Find(insn)?.Row.Op ?? InsnOp.Unknown;
+
+    private static InsnOp OnlyOp(InsnForm[] forms, Func<InsnForm, bool> fits) =>
+        forms is [var form] && fits(form) && form.Src.Use != FieldUse.Selector && form.Imm.Use != FieldUse.Selector ? form.Row.Op : InsnOp.Unknown;
 
     private static InsnRow Alu(InsnOp op, AluOp bits, string mnemonic, FieldUse imm = Value) => new()
     {

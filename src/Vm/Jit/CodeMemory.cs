@@ -67,9 +67,10 @@ internal sealed unsafe partial class CodeMemory
             {
                 int offset = _free.GetKeyAtIndex(i), available = _free.GetValueAtIndex(i);
                 if (available < rounded) continue;
-                _free.RemoveAt(i);
-                if (available > rounded) _free.Add(offset + rounded, available - rounded);
-                return new CodeBlock(this, offset, length);
+                // From the end of the piece, so that the list need not change.
+                if (available == rounded) _free.RemoveAt(i);
+                else _free.SetValueAtIndex(i, available - rounded);
+                return new CodeBlock(this, offset + available - rounded, length);
             }
         }
         throw new InsufficientMemoryException($"no room for {length} bytes of code: all {Size >> 20} MiB are in use");

@@ -142,7 +142,6 @@ internal sealed partial class JitCompiler
     /// <summary>Whether the upper half is clear for another reason than the operation's width.</summary>
     private bool IsUpperClear(X86Register register)
     {
-        if (_program.UpperClear.Length == 0) return false;
         int bpf = Array.IndexOf(Registers, register);
         return (_program.UpperClear[_index] & (1 << bpf)) != 0;
     }

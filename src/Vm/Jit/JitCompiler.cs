@@ -20,7 +20,8 @@ internal sealed partial class JitCompiler
 
     private readonly X86Emitter _e = new();
     private readonly List<Action> _cold = [];
-    private IrProgram _program = null!;
+    private readonly IrProgram _program = new();
+    private readonly Simplifier _simplifier = new();
     private JitOptions _options = JitOptions.Default;
     private int[] _labels = [];
     private int[] _functionLabels = [];
@@ -46,35 +47,48 @@ internal sealed partial class JitCompiler
     public static JitCode Compile(ExecutableProgram program, JitOptions options)
     {
         JitCompiler compiler = _ofThread ??= new JitCompiler();
-        IrProgram ir = IrDecoder.Decode(program);
-        IrPasses.Run(ir, options);
-        return compiler.Emit(ir, options);
+        IrProgram ir = compiler._program;
+        try
+        {
+            IrDecoder.Decode(program, ir);
+            IrPasses.Run(ir, compiler._simplifier, options);
+            return compiler.Emit(options);
+        }
+        finally
+        {
+            ir.End();
+        }
     }
 
-    private JitCode Emit(IrProgram program, JitOptions options)
+    private JitCode Emit(JitOptions options)
     {
-        _program = program;
+        IrProgram program = _program;
         _options = options;
         _verified = program.Source.Verified;
         _e.Reset();
         _cold.Clear();
-        IrInsn[] insns = program.Insns;
-        if (_labels.Length < insns.Length) _labels = new int[insns.Length * 2];
-        _positions = new int[insns.Length + 1];
-        _eventsBefore = new int[insns.Length + 1];
+        int count = program.Count;
+        if (_labels.Length <= count) (_labels, _eventsBefore) = (new int[(count * 2) + 64], new int[(count * 2) + 64]);
+        _positions = new int[count + 1];
+        int[] slots = new int[count];
         _functionLabels = new int[program.Functions.Length];
-        for (int i = 0; i < insns.Length; i++) _labels[i] = program.IsTarget[i] ? _e.NewLabel() : -1;
+        for (int i = 0; i < count; i++)
+        {
+            _labels[i] = program.IsTarget[i] ? _e.NewLabel() : -1;
+            slots[i] = program.Insns[i].Slot;
+        }
         for (int i = 0; i < _functionLabels.Length; i++) _functionLabels[i] = _e.NewLabel();
         _faultLabel = _e.NewLabel();
         for (int f = 0; f < program.Functions.Length; f++) EmitFunction(f);
-        (_positions[insns.Length], _eventsBefore[insns.Length]) = (_e.Position, _e.Layout.EventCount);
+        (_positions[count], _eventsBefore[count]) = (_e.Position, _e.Layout.EventCount);
         if (!_verified) EmitFaultExit();
         _e.Layout.Arrange(_e.Position);
         _e.Layout.MapPositions(_positions, _eventsBefore);
         CodeBlock block = CodeMemory.Shared.Allocate(_e.Layout.Length);
         _e.Layout.Write(_e.Bytes, block.Writable);
-        int[] entries = Array.ConvertAll(_functionLabels, _e.Layout.AddressOf);
-        return new JitCode(block, entries, _positions, Array.ConvertAll(insns, i => i.Slot), _e.Count);
+        int[] entries = _functionLabels;
+        for (int i = 0; i < entries.Length; i++) entries[i] = _e.Layout.AddressOf(entries[i]);
+        return new JitCode(block, entries, _positions, slots, _e.Count);
     }
 
     private void EmitFunction(int number)
@@ -92,7 +106,7 @@ internal sealed partial class JitCompiler
             _e.Reserve(512);
             if (_labels[_index] >= 0)
             {
-                if (_options.LoopAlignment && IsLoopHead(_index)) _e.Align(16, 10);
+                if (_options.LoopAlignment && _program.LoopHeads[_index]) _e.Align(16, 10);
                 _e.Bind(_labels[_index]);
                 _flagsPosition = -1;
             }
@@ -106,12 +120,6 @@ internal sealed partial class JitCompiler
             cold();
         }
         _cold.Clear();
-    }
-
-    private bool IsLoopHead(int index)
-    {
-        if (_program.LoopHeads.Length == 0) return false;
-        return _program.LoopHeads[index];
     }
 
     private void EmitInsn(ref IrInsn n)

@@ -33,6 +33,9 @@ public sealed record ExecutableProgram
     /// </summary>
     public int[] StackDepths { get; init; } = [];
 
+    /// <summary>Whether the program may read stack that it never wrote, which then reads as 0.</summary>
+    public bool ReadsUninitStack { get; init; }
+
     /// <summary>The maps that the instructions refer to by index.</summary>
     public BpfMap[] Maps { get; init; } = [];
 

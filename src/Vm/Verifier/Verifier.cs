@@ -53,6 +53,7 @@ public static class EbpfVerifier
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],
+            ReadsUninitStack = verifier.ReadsUninitStack,
             InsnsProcessed = verifier.InsnsProcessed,
             TotalStates = verifier.Explored.Total,
             PeakStates = verifier.Explored.Peak,

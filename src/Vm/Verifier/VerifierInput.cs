@@ -80,6 +80,9 @@ public sealed record VerifierResult
     /// <summary>Bytes of stack that each function of <see cref="FunctionStarts"/> may touch, itself or through others.</summary>
     public int[] StackDepths { get; init; } = [];
 
+    /// <summary>Whether some path reads stack that was never written.</summary>
+    public bool ReadsUninitStack { get; init; }
+
     /// <summary>Facts by xlated slot.</summary>
     public InsnFacts[] Facts { get; init; } = [];
 

@@ -83,6 +83,8 @@ internal sealed class CodeLayout
                 else shift += SizeOf(e);
             }
             Length = codeLength + shift;
+            // Everything is within reach of everything.
+            if (Length <= 127) return;
             shift = 0;
             foreach (ref Event e in events)
             {
@@ -105,12 +107,13 @@ internal sealed class CodeLayout
         int from = 0, to = 0;
         foreach (ref Event e in CollectionsMarshal.AsSpan(_events))
         {
+            if (e.Kind == EventKind.Label) continue;
             int length = e.Position - from;
             code.Slice(from, length).CopyTo(target[to..]);
             from += length;
             to += length;
             if (e.Kind == EventKind.Align) to = Pad(target, to, PaddingAt(e, to));
-            else if (e.Kind == EventKind.Jump) to = WriteJump(target, to, e);
+            else to = WriteJump(target, to, e);
         }
         code[from..].CopyTo(target[to..]);
     }

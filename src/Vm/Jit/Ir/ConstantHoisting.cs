@@ -10,21 +10,24 @@ internal static class ConstantHoisting
     public static void Run(IrProgram program)
     {
         IrFunction main = program.Functions[0];
-        if (!Array.Exists(program.Insns, n => IsLarge(program, n))) return;
+        int first = main.Start;
+        while (first < main.End && !IsLarge(program, program.Insns[first])) first++;
+        if (first == main.End) return;
         List<(byte Register, long Constant)> hoisted = [];
-        int free = FreeRegisters(program, main);
-        bool[] inLoop = Loops(program, main);
+        int[] lastJump = LastJumps(program, main);
+        int free = FreeRegisters(program, main), loopEnd = -1;
         for (int i = main.Start; i < main.End; i++)
         {
+            loopEnd = Math.Max(loopEnd, lastJump[i]);
             ref IrInsn n = ref program.Insns[i];
-            if (!IsLarge(program, n) || !inLoop[i - main.Start]) continue;
-            int known = hoisted.FindIndex(h => h.Constant == program.Insns[i].Imm);
-            if (known < 0)
+            if (i > loopEnd || !IsLarge(program, n)) continue;
+            int known = 0;
+            while (known < hoisted.Count && hoisted[known].Constant != n.Imm) known++;
+            if (known == hoisted.Count)
             {
                 if (free == 0) continue;
                 byte register = (byte)System.Numerics.BitOperations.Log2((uint)free);
                 free &= ~(1 << register);
-                known = hoisted.Count;
                 hoisted.Add((register, n.Imm));
             }
             (n.Op, n.A, n.Imm, n.Is32) = (IrOp.Mov, hoisted[known].Register, 0, false);
@@ -33,7 +36,7 @@ internal static class ConstantHoisting
     }
 
     private static bool IsLarge(IrProgram program, in IrInsn n) =>
-        n.Op == IrOp.MovImm && n.Imm != (int)n.Imm && (ulong)n.Imm > uint.MaxValue && !IsMap(program, n.Imm);
+        n.Op == IrOp.MovImm && (n.Imm >> 32) != 0 && n.Imm != (int)n.Imm && !IsMap(program, n.Imm);
 
     /// <summary>Map pointers are arguments; lookups want to see them as the constants that they are.</summary>
     private static unsafe bool IsMap(IrProgram program, long constant)
@@ -50,31 +53,34 @@ internal static class ConstantHoisting
         for (int i = main.Start; i < main.End; i++)
         {
             ref readonly IrInsn n = ref program.Insns[i];
-            if (n.Op == IrOp.Nop) continue;
-            used |= Liveness.Reads(n, program.Source) | Liveness.MayWrite(n);
+            used |= Liveness.Touches(n, program.Source);
             calls |= n.IsCall;
         }
         // Calls leave r6 to r9 alone; without any, r2 to r5 will do as well (r1 is the context).
         return ~used & (calls ? 0b1111000000 : 0b1111111100);
     }
 
-    private static bool[] Loops(IrProgram program, in IrFunction main)
+    /// <summary>For each head of a loop the last jump back to it; -1 elsewhere.</summary>
+    private static int[] LastJumps(IrProgram program, in IrFunction main)
     {
-        bool[] inLoop = new bool[main.End - main.Start];
+        int[] lastJump = program.Moved();
+        Array.Fill(lastJump, -1, main.Start, main.End - main.Start);
         for (int i = main.Start; i < main.End; i++)
         {
             ref readonly IrInsn n = ref program.Insns[i];
-            if (n.HasTarget && n.Target <= i) Array.Fill(inLoop, true, n.Target - main.Start, i + 1 - n.Target);
+            if (n.HasTarget && n.Target <= i) lastJump[n.Target] = i;
         }
-        return inLoop;
+        return lastJump;
     }
 
     private static void Insert(IrProgram program, List<(byte Register, long Constant)> hoisted)
     {
-        List<IrInsn> insns = [];
+        IrInsn[] insns = program.NewInsns(program.Count + hoisted.Count);
+        int[] moved = program.Moved();
+        int shift = 0;
         foreach ((byte register, long constant) in hoisted)
         {
-            insns.Add(new IrInsn
+            insns[shift++] = new IrInsn
             {
                 Op = IrOp.MovImm,
                 Dst = register,
@@ -84,23 +90,15 @@ internal static class ConstantHoisting
                 Scale = 1,
                 Imm = constant,
                 Slot = program.Insns[0].Slot,
-            });
+            };
         }
-        insns.AddRange(program.Insns);
-        int shift = hoisted.Count;
-        for (int i = shift; i < insns.Count; i++)
-        {
-            IrInsn n = insns[i];
-            if (!n.HasTarget) continue;
-            n.Target += shift;
-            insns[i] = n;
-        }
-        program.Insns = [.. insns];
+        program.Insns.AsSpan(0, program.Count).CopyTo(insns.AsSpan(shift));
+        for (int i = 0; i <= program.Count; i++) moved[i] = i + shift;
         for (int f = 0; f < program.Functions.Length; f++)
         {
             if (f > 0) program.Functions[f].Start += shift;
             program.Functions[f].End += shift;
         }
-        program.FindTargets();
+        program.Replace(program.Count + shift, moved);
     }
 }

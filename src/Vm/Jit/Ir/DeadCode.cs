@@ -8,32 +8,46 @@ internal static class DeadCode
     /// <summary>Removes pure instructions with a dead result. Liveness must be current, with dead code left out.</summary>
     public static void RemoveUnread(IrProgram program)
     {
-        for (int i = 0; i < program.Insns.Length; i++)
+        ushort[] liveAfter = program.LiveAfter;
+        Span<IrInsn> insns = program.Insns.AsSpan(0, program.Count);
+        for (int i = 0; i < insns.Length; i++)
         {
-            ref IrInsn n = ref program.Insns[i];
-            if (n.IsPure && (program.LiveAfter[i] & Liveness.MayWrite(n)) == 0) n.Op = IrOp.Nop;
+            ref IrInsn n = ref insns[i];
+            if (n.IsPure && (liveAfter[i] & (1 << n.Dst)) == 0) n.Op = IrOp.Nop;
         }
     }
 
-    /// <summary>Removes what no path from a function's start reaches.</summary>
+    /// <summary>Removes what nothing falls into and no jump leads to. Targets must be current, and stay so.</summary>
     public static void RemoveUnreachable(IrProgram program)
     {
-        bool[] reached = new bool[program.Insns.Length];
-        Stack<int> work = new();
-        foreach (ref readonly IrFunction function in program.Functions.AsSpan()) work.Push(function.Start);
-        while (work.TryPop(out int i))
+        bool jumpsRemoved = true;
+        while (jumpsRemoved)
         {
-            while (i < reached.Length && !reached[i])
+            jumpsRemoved = false;
+            bool reached = true;
+            Span<IrInsn> insns = program.Insns.AsSpan(0, program.Count);
+            int function = 0;
+            for (int i = 0; i < insns.Length; i++)
             {
-                reached[i] = true;
-                ref readonly IrInsn n = ref program.Insns[i];
-                if (n.HasTarget) work.Push(n.Target);
-                if (n.EndsFlow) break;
-                i++;
+                if (function < program.Functions.Length && program.Functions[function].Start == i)
+                {
+                    reached = true;
+                    function++;
+                }
+                ref IrInsn n = ref insns[i];
+                reached |= program.IsTarget[i];
+                if (!reached)
+                {
+                    jumpsRemoved |= n.HasTarget;
+                    n.Op = IrOp.Nop;
+                }
+                else if (n.EndsFlow)
+                {
+                    reached = false;
+                }
             }
+            if (jumpsRemoved) program.FindTargets();
         }
-        for (int i = 0; i < reached.Length; i++)
-            if (!reached[i]) program.Insns[i].Op = IrOp.Nop;
     }
 
     /// <summary>
@@ -81,12 +95,12 @@ internal static class DeadCode
     public static void FuseMemoryOperations(IrProgram program)
     {
         IrInsn[] insns = program.Insns;
-        for (int i = 0; i + 2 < insns.Length; i++)
+        for (int i = 0; i + 2 < program.Count; i++)
         {
             ref readonly IrInsn load = ref insns[i];
             if (load.Op != IrOp.Load) continue;
             int middle = Next(program, i + 1), last = Next(program, middle + 1);
-            if (last >= insns.Length || program.IsTarget[middle] || program.IsTarget[last]) continue;
+            if (last >= program.Count || program.IsTarget[middle] || program.IsTarget[last]) continue;
             ref readonly IrInsn op = ref insns[middle];
             ref IrInsn store = ref insns[last];
             byte x = load.Dst;
@@ -127,7 +141,7 @@ internal static class DeadCode
 
     private static int Next(IrProgram program, int index)
     {
-        while (index < program.Insns.Length && program.Insns[index].Op == IrOp.Nop && !program.IsTarget[index]) index++;
+        while (index < program.Count && program.Insns[index].Op == IrOp.Nop && !program.IsTarget[index]) index++;
         return index;
     }
 }

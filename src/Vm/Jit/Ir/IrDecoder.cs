@@ -11,10 +11,10 @@ internal static unsafe class IrDecoder
 
     /// <summary>Decodes a whole program.</summary>
     /// <exception cref="InvalidProgramException">A jump out of its function or an unknown opcode; the message names the slot.</exception>
-    public static IrProgram Decode(ExecutableProgram program)
+    public static void Decode(ExecutableProgram program, IrProgram ir)
     {
         Insn[] insns = program.Insns;
-        int[] indexOfSlot = new int[insns.Length + 1];
+        int[] indexOfSlot = ir.IndexOfSlot(insns.Length + 1);
         int count = 0;
         for (int slot = 0; slot < insns.Length; slot++)
         {
@@ -24,7 +24,7 @@ internal static unsafe class IrDecoder
             indexOfSlot[++slot] = -1;
         }
         indexOfSlot[insns.Length] = count;
-        IrProgram ir = new(program) { Insns = new IrInsn[count] };
+        ir.Begin(program, count);
         ir.Functions = Functions(program, indexOfSlot, count);
         int function = 0;
         for (int slot = 0, index = 0; slot < insns.Length; slot++, index++)
@@ -33,8 +33,8 @@ internal static unsafe class IrDecoder
             ref IrInsn result = ref ir.Insns[index];
             result = new IrInsn { Dst = IrInsn.None, A = IrInsn.None, B = IrInsn.None, Index = IrInsn.None, Scale = 1, Slot = slot };
             int targetSlot = Translate(program, slot, ref result);
-            if (result.HasTarget) result.Target = TargetIndex(indexOfSlot, slot, targetSlot, ir.Functions[function]);
-            else if (result.Op == IrOp.CallLocal) result.Target = FunctionAt(ir.Functions, indexOfSlot, slot, targetSlot);
+            if (result.HasTarget) result.Target = TargetIndex(indexOfSlot, insns.Length, slot, targetSlot, ir.Functions[function]);
+            else if (result.Op == IrOp.CallLocal) result.Target = FunctionAt(ir.Functions, indexOfSlot, insns.Length, slot, targetSlot);
             if (insns[slot].IsLdImm64) slot++;
         }
         foreach (ref readonly IrFunction f in ir.Functions.AsSpan())
@@ -43,7 +43,6 @@ internal static unsafe class IrDecoder
             if (!last.EndsFlow) throw new InvalidProgramException($"insn {last.Slot}: last insn is not an exit or jmp");
         }
         ir.FindTargets();
-        return ir;
     }
 
     private static IrFunction[] Functions(ExecutableProgram program, int[] indexOfSlot, int count)
@@ -58,16 +57,16 @@ internal static unsafe class IrDecoder
         return functions;
     }
 
-    private static int TargetIndex(int[] indexOfSlot, int slot, int target, in IrFunction function)
+    private static int TargetIndex(int[] indexOfSlot, int slots, int slot, int target, in IrFunction function)
     {
-        if (target < 0 || target >= indexOfSlot.Length || indexOfSlot[target] is var index && (index < function.Start || index >= function.End))
+        if ((uint)target > (uint)slots || indexOfSlot[target] is var index && (index < function.Start || index >= function.End))
             throw new InvalidProgramException($"insn {slot}: jump out of range to {target}");
         return index;
     }
 
-    private static int FunctionAt(IrFunction[] functions, int[] indexOfSlot, int slot, int target)
+    private static int FunctionAt(IrFunction[] functions, int[] indexOfSlot, int slots, int slot, int target)
     {
-        int index = target < 0 || target >= indexOfSlot.Length ? -1 : indexOfSlot[target];
+        int index = (uint)target > (uint)slots ? -1 : indexOfSlot[target];
         for (int i = 0; i < functions.Length; i++)
             if (functions[i].Start == index) return i;
         throw new InvalidProgramException($"insn {slot}: call of {target}, where no function starts");
@@ -86,7 +85,6 @@ internal static unsafe class IrDecoder
             (r.Op, r.Dst, r.A, r.Off, r.Size) = (insn.Mode == MemMode.ProbeMem ? IrOp.ProbeLoad : IrOp.ProbeLoadSx, dst, src, insn.Off, (byte)insn.SizeBytes);
             return 0;
         }
-        InsnFacts facts = slot < program.Facts.Length ? program.Facts[slot] : default;
         InsnOp op = InsnTable.OpOf(insn);
         switch (op)
         {
@@ -99,10 +97,10 @@ internal static unsafe class IrDecoder
             case InsnOp.Lsh: Binary(ref r, IrOp.Lsh, insn); break;
             case InsnOp.Rsh: Binary(ref r, IrOp.Rsh, insn); break;
             case InsnOp.Arsh: Binary(ref r, IrOp.Arsh, insn); break;
-            case InsnOp.Div: Binary(ref r, IrOp.Div, insn); r.Flag = facts.DivisorNonZero; break;
-            case InsnOp.SDiv: Binary(ref r, IrOp.SDiv, insn); r.Flag = facts.DivisorNonZero; break;
-            case InsnOp.Mod: Binary(ref r, IrOp.Mod, insn); r.Flag = facts.DivisorNonZero; break;
-            case InsnOp.SMod: Binary(ref r, IrOp.SMod, insn); r.Flag = facts.DivisorNonZero; break;
+            case InsnOp.Div: Binary(ref r, IrOp.Div, insn); r.Flag = DivisorNonZero(program, slot); break;
+            case InsnOp.SDiv: Binary(ref r, IrOp.SDiv, insn); r.Flag = DivisorNonZero(program, slot); break;
+            case InsnOp.Mod: Binary(ref r, IrOp.Mod, insn); r.Flag = DivisorNonZero(program, slot); break;
+            case InsnOp.SMod: Binary(ref r, IrOp.SMod, insn); r.Flag = DivisorNonZero(program, slot); break;
             case InsnOp.Neg: (r.Op, r.Dst, r.A) = (IrOp.Neg, dst, dst); break;
             case InsnOp.Mov when insn.Source == OperandSource.K:
                 (r.Op, r.Dst, r.Imm) = (IrOp.MovImm, dst, is32 ? (uint)insn.Imm : insn.Imm);
@@ -118,10 +116,10 @@ internal static unsafe class IrDecoder
             case InsnOp.ToBe or InsnOp.Bswap: (r.Op, r.Dst, r.A, r.Size) = (IrOp.Bswap, dst, dst, (byte)(insn.Imm / 8)); break;
             case InsnOp.LdImm64: (r.Op, r.Dst, r.Imm) = (IrOp.MovImm, dst, Load64(program, slot)); break;
             case InsnOp.Ldx:
-                (r.Op, r.Dst, r.A, r.Off, r.Size) = (facts.ProbeMem ? IrOp.ProbeLoad : IrOp.Load, dst, src, insn.Off, (byte)insn.SizeBytes);
+                (r.Op, r.Dst, r.A, r.Off, r.Size) = (ProbeMem(program, slot) ? IrOp.ProbeLoad : IrOp.Load, dst, src, insn.Off, (byte)insn.SizeBytes);
                 break;
             case InsnOp.LdxSx:
-                (r.Op, r.Dst, r.A, r.Off, r.Size) = (facts.ProbeMem ? IrOp.ProbeLoadSx : IrOp.LoadSx, dst, src, insn.Off, (byte)insn.SizeBytes);
+                (r.Op, r.Dst, r.A, r.Off, r.Size) = (ProbeMem(program, slot) ? IrOp.ProbeLoadSx : IrOp.LoadSx, dst, src, insn.Off, (byte)insn.SizeBytes);
                 break;
             case InsnOp.St: (r.Op, r.A, r.Imm, r.Off, r.Size) = (IrOp.Store, dst, insn.Imm, insn.Off, (byte)insn.SizeBytes); break;
             case InsnOp.Stx: (r.Op, r.A, r.B, r.Off, r.Size) = (IrOp.Store, dst, src, insn.Off, (byte)insn.SizeBytes); break;
@@ -153,6 +151,10 @@ internal static unsafe class IrDecoder
         }
         return 0;
     }
+
+    private static bool DivisorNonZero(ExecutableProgram program, int slot) => slot < program.Facts.Length && program.Facts[slot].DivisorNonZero;
+
+    private static bool ProbeMem(ExecutableProgram program, int slot) => slot < program.Facts.Length && program.Facts[slot].ProbeMem;
 
     private static void Binary(ref IrInsn r, IrOp op, Insn insn)
     {

@@ -4,16 +4,16 @@ namespace BpfSim.Vm.Jit.Ir;
 internal static class IrPasses
 {
     /// <summary>Runs what the options ask for.</summary>
-    public static void Run(IrProgram program, JitOptions options)
+    public static void Run(IrProgram program, Simplifier simplifier, JitOptions options)
     {
         // Without a proof that jumps and accesses are sane, each instruction keeps its plain meaning.
-        if (program.Source.Verified) Optimize(program, options);
-        Jumps.FindLoopHeads(program);
-        Liveness.Compute(program);
-        DescribeFunctions(program);
+        if (program.Source.Verified) Optimize(program, simplifier, options);
+        if (options.LoopAlignment) Jumps.FindLoopHeads(program);
+        // Emission asks for it only where an instruction wants registers for itself.
+        if (DescribeFunctions(program)) Liveness.Compute(program);
     }
 
-    private static void Optimize(IrProgram program, JitOptions options)
+    private static void Optimize(IrProgram program, Simplifier simplifier, JitOptions options)
     {
         if (options.JumpOptimization)
         {
@@ -23,13 +23,12 @@ internal static class IrPasses
         if (options.LoopInversion && LoopInversion.Run(program)) DeadCode.RemoveUnreachable(program);
         if (options.BlockPlacement) Placement.Run(program);
         if (options.ConstantHoisting) ConstantHoisting.Run(program);
-        program.FindTargets();
-        if (program.UpperClear.Length != program.Insns.Length) program.UpperClear = new ushort[program.Insns.Length];
         if (options.ZeroExtension) UpperHalves.Compute(program);
-        if (new Simplifier(program, options).Run())
+        else Array.Clear(program.UpperClear, 0, program.Count);
+        if (simplifier.Run(program, options))
         {
-            DeadCode.RemoveUnreachable(program);
             program.FindTargets();
+            DeadCode.RemoveUnreachable(program);
         }
         // Computed once; each of these passes keeps it right, or errs toward more registers being live.
         Liveness.Compute(program, withDeadCode: options.DeadCode);
@@ -48,9 +47,10 @@ internal static class IrPasses
         Selects.FuseConstants(program);
     }
 
-    /// <summary>Stack use, calls and written registers of every function.</summary>
-    private static void DescribeFunctions(IrProgram program)
+    /// <summary>Stack use, calls and written registers of every function; returns whether emission needs to know which registers are live.</summary>
+    private static bool DescribeFunctions(IrProgram program)
     {
+        bool needsLiveness = false;
         for (int f = 0; f < program.Functions.Length; f++)
         {
             ref IrFunction function = ref program.Functions[f];
@@ -59,6 +59,7 @@ internal static class IrPasses
             {
                 ref readonly IrInsn insn = ref program.Insns[i];
                 if (insn.Op == IrOp.Nop) continue;
+                needsLiveness |= insn.Op is IrOp.Div or IrOp.Mod or IrOp.SDiv or IrOp.SMod or IrOp.Atomic;
                 function.CalleeSavedWritten |= Liveness.MayWrite(insn) & 0b1111000000;
                 function.HasCalls |= insn.IsCall;
                 function.HasMayGoto |= insn.Op == IrOp.MayGoto;
@@ -69,6 +70,7 @@ internal static class IrPasses
             if (!program.Source.Verified) function.StackBytes = 512;
             else if (program.Source.StackDepths is { Length: > 0 } depths) function.StackBytes = Math.Max(function.StackBytes, depths[f]);
         }
+        return needsLiveness;
     }
 
     /// <summary>

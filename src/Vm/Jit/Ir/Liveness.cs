@@ -7,36 +7,82 @@ internal static class Liveness
 {
     private const int Arguments = 0b111110, CallerSaved = 0b111111;
 
+    // An effect: registers read, registers written, whether it goes when nobody reads its result, whether it is a jump or an end.
+    private const uint AllRegisters = 0x1fff, Removable = 1u << 30, Flow = 1u << 31;
+    private const int WritesShift = 13;
+
     /// <summary>Fills <see cref="IrProgram.LiveAfter"/> by walking backward until no block changes.</summary>
     public static void Compute(IrProgram program, bool withDeadCode = false)
     {
         IrInsn[] insns = program.Insns;
-        if (program.LiveAfter.Length != insns.Length) program.LiveAfter = new ushort[insns.Length];
-        ushort[] liveAfter = program.LiveAfter;
-        ushort[] liveAtTarget = new ushort[insns.Length + 1];
+        ushort[] liveAfter = program.LiveAfter, liveAtTarget = program.AtTarget(0);
+        bool[] isTarget = program.IsTarget, isBackTarget = program.IsBackTarget;
+        uint[] effects = program.Effects;
+        DescribeEffects(program, withDeadCode);
         foreach (ref readonly IrFunction function in program.Functions.AsSpan())
         {
             bool changed = true;
             while (changed)
             {
                 changed = false;
-                int live = 0;
+                uint live = 0;
                 for (int i = function.End - 1; i >= function.Start; i--)
                 {
-                    ref readonly IrInsn insn = ref insns[i];
-                    if (insn.EndsFlow) live = 0;
-                    if (insn.HasTarget) live |= liveAtTarget[insn.Target];
+                    uint effect = effects[i];
+                    if ((effect & Flow) != 0)
+                    {
+                        ref readonly IrInsn insn = ref insns[i];
+                        if (insn.EndsFlow) live = 0;
+                        if (insn.HasTarget) live |= liveAtTarget[insn.Target];
+                    }
                     liveAfter[i] = (ushort)live;
+                    uint writes = (effect >> WritesShift) & AllRegisters;
                     // What nobody reads will be removed, and so needs nothing.
-                    if (!withDeadCode || !insn.IsPure || (live & MayWrite(insn)) != 0) live = (live & ~Writes(insn)) | Reads(insn, program.Source);
-                    if (!program.IsTarget[i] || liveAtTarget[i] == live) continue;
+                    if ((effect & Removable) == 0 || (live & writes) != 0) live = (live & ~writes) | (effect & AllRegisters);
+                    if (!isTarget[i] || liveAtTarget[i] == live) continue;
                     liveAtTarget[i] = (ushort)live;
                     // Jumps from further up have yet to be seen; only those from further down have been.
-                    changed |= program.IsBackTarget[i];
+                    changed |= isBackTarget[i];
                 }
             }
         }
     }
+
+    private static void DescribeEffects(IrProgram program, bool withDeadCode)
+    {
+        ReadOnlySpan<IrInsn> insns = program.Insns.AsSpan(0, program.Count);
+        Span<uint> effects = program.Effects.AsSpan(0, insns.Length);
+        uint removable = withDeadCode ? Removable : 0;
+        for (int i = 0; i < insns.Length; i++)
+        {
+            ref readonly IrInsn insn = ref insns[i];
+            uint effect = 0;
+            if (IsPlain(insn.Op))
+            {
+                effect = Mask(Bit(insn.A) | Bit(insn.B) | Bit(insn.Index)) | (Mask(Bit(insn.Dst)) << WritesShift);
+                if (insn.Op <= IrOp.LoadSx) effect |= removable;
+            }
+            else if (insn.Op != IrOp.Nop)
+            {
+                effect = Mask(Reads(insn, program.Source)) | (Mask(Writes(insn)) << WritesShift);
+                if (insn.IsPure && insn.Op != IrOp.Select) effect |= removable;
+                if (insn.HasTarget || insn.EndsFlow) effect |= Flow;
+            }
+            effects[i] = effect;
+        }
+    }
+
+    /// <summary>All registers that an instruction reads or may write.</summary>
+    public static int Touches(in IrInsn insn, Programs.ExecutableProgram source)
+    {
+        if (IsPlain(insn.Op)) return Bit(insn.A) | Bit(insn.B) | Bit(insn.Index) | Bit(insn.Dst);
+        return insn.Op == IrOp.Nop ? 0 : Reads(insn, source) | MayWrite(insn);
+    }
+
+    /// <summary>Whether an operation reads A, B and Index and writes Dst, as far as it has them, and nothing else.</summary>
+    private static bool IsPlain(IrOp op) => op is > IrOp.Nop and < IrOp.Atomic and not IrOp.MovImm;
+
+    private static uint Mask(int registers) => (uint)registers & AllRegisters;
 
     /// <summary>Registers that an instruction reads.</summary>
     public static int Reads(in IrInsn insn, Programs.ExecutableProgram source)
@@ -89,5 +135,6 @@ internal static class Liveness
     /// <summary>Registers that an instruction may change, which includes conditional writes.</summary>
     public static int MayWrite(in IrInsn insn) => insn.Op == IrOp.Select ? Bit(insn.Dst) : Writes(insn);
 
-    private static int Bit(byte register) => register == IrInsn.None ? 0 : 1 << register;
+    /// <summary>The register's bit, without a branch: that of <see cref="IrInsn.None"/> is shifted out of sight.</summary>
+    private static int Bit(byte register) => (int)(1L << register) & (int)AllRegisters;
 }

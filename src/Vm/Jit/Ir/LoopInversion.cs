@@ -14,39 +14,34 @@ internal static class LoopInversion
         List<(int Jump, int Head, int Branch)> copies = Find(program);
         if (copies.Count == 0) return false;
         IrInsn[] old = program.Insns;
-        int[] moved = new int[old.Length + 1];
-        List<IrInsn> insns = new(old.Length + (copies.Count * (MaxHead + 1)));
-        List<bool> isCopy = [];
-        int next = 0;
-        for (int i = 0; i < old.Length; i++)
+        int[] moved = program.Moved();
+        IrInsn[] insns = program.NewInsns(program.Count + (copies.Count * (MaxHead + 1)));
+        int next = 0, count = 0;
+        for (int i = 0; i < program.Count; i++)
         {
-            moved[i] = insns.Count;
+            moved[i] = count;
             if (next >= copies.Count || copies[next].Jump != i)
             {
-                insns.Add(old[i]);
+                insns[count++] = old[i];
                 continue;
             }
             (_, int head, int branch) = copies[next++];
             for (int k = head; k <= branch; k++)
-                if (old[k].Op != IrOp.Nop) insns.Add(old[k]);
+                if (old[k].Op != IrOp.Nop) insns[count++] = old[k];
             IrInsn test = old[branch];
             int staysIn = branch + 1, leaves = test.Target;
             // Whichever way leads back into the loop is the one that jumps.
             if (test.Target <= i && test.Target > head) (staysIn, leaves) = (test.Target, branch + 1);
             else test.Condition = Jumps.Not(test.Condition);
             test.Target = staysIn;
-            insns[^1] = test;
-            IrInsn exit = old[i];
+            insns[count - 1] = test;
+            ref IrInsn exit = ref insns[count++];
+            exit = old[i];
             exit.Target = leaves;
-            insns.Add(exit);
         }
-        moved[old.Length] = insns.Count;
-        IrInsn[] result = [.. insns];
-        foreach (ref IrInsn n in result.AsSpan())
-            if (n.HasTarget) n.Target = moved[n.Target];
+        moved[program.Count] = count;
         foreach (ref IrFunction function in program.Functions.AsSpan()) (function.Start, function.End) = (moved[function.Start], moved[function.End]);
-        program.Insns = result;
-        program.FindTargets();
+        program.Replace(count, moved);
         return true;
     }
 

@@ -16,23 +16,22 @@ internal static class Placement
     {
         if (!HasCandidate(program)) return;
         IrInsn[] old = program.Insns;
-        List<IrInsn> insns = new(old.Length);
-        int[] moved = new int[old.Length + 1];
+        IrInsn[] insns = program.NewInsns(program.Count);
+        int[] moved = program.Moved();
+        int count = 0;
         List<(int Start, int End)> cold = [];
         foreach (ref IrFunction function in program.Functions.AsSpan())
         {
-            int start = insns.Count;
+            int start = count;
             cold.Clear();
             for (int i = function.Start; i < function.End; i++)
             {
-                moved[i] = insns.Count;
-                insns.Add(old[i]);
+                moved[i] = count;
+                ref IrInsn copy = ref insns[count++];
+                copy = old[i];
                 int target = old[i].Target;
                 if (!IsCandidate(program, i, function)) continue;
-                IrInsn inverted = old[i];
-                inverted.Condition = X86Condition.Equal;
-                inverted.Target = i + 1;
-                insns[^1] = inverted;
+                (copy.Condition, copy.Target) = (X86Condition.Equal, i + 1);
                 cold.Add((i + 1, target));
                 i = target - 1;
             }
@@ -40,17 +39,13 @@ internal static class Placement
             {
                 for (int i = from; i < to; i++)
                 {
-                    moved[i] = insns.Count;
-                    insns.Add(old[i]);
+                    moved[i] = count;
+                    insns[count++] = old[i];
                 }
             }
-            (function.Start, function.End) = (start, insns.Count);
+            (function.Start, function.End) = (start, count);
         }
-        IrInsn[] result = [.. insns];
-        foreach (ref IrInsn n in result.AsSpan())
-            if (n.HasTarget) n.Target = moved[n.Target];
-        program.Insns = result;
-        program.FindTargets();
+        program.Replace(count, moved);
     }
 
     private static bool HasCandidate(IrProgram program)

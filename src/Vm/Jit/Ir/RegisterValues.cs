@@ -7,7 +7,7 @@ namespace BpfSim.Vm.Jit.Ir;
 /// </summary>
 internal sealed class RegisterValues
 {
-    /// <summary>What one register holds.</summary>
+    /// <summary>What one register holds. Fields that a flag does not vouch for are left over from earlier.</summary>
     public struct Value
     {
         /// <summary>The value is the constant <see cref="Constant"/>.</summary>
@@ -40,11 +40,7 @@ internal sealed class RegisterValues
     /// <summary>Forgets everything except which upper halves are clear.</summary>
     public void Forget(int upperClear)
     {
-        for (int r = 0; r < Count; r++)
-        {
-            _versions[r]++;
-            _values[r] = new Value { Max = (upperClear & (1 << r)) != 0 ? uint.MaxValue : ulong.MaxValue };
-        }
+        for (int r = 0; r < Count; r++, upperClear >>= 1) Write(r, (upperClear & 1) != 0 ? uint.MaxValue : ulong.MaxValue);
         // The frame pointer is never written.
         _versions[10]--;
     }
@@ -53,32 +49,26 @@ internal sealed class RegisterValues
     public void Write(int register, ulong max = ulong.MaxValue)
     {
         _versions[register]++;
-        _values[register] = new Value { Max = max };
+        ref Value v = ref _values[register];
+        (v.IsConstant, v.IsSum, v.Max) = (false, false, max);
     }
 
     public void WriteConstant(int register, long value)
     {
         _versions[register]++;
-        _values[register] = new Value { IsConstant = true, Constant = value, Max = (ulong)value };
+        ref Value v = ref _values[register];
+        (v.IsConstant, v.IsSum, v.Constant, v.Max) = (true, false, value, (ulong)value);
     }
 
     /// <summary>A register becomes base + index * scale + offset; index may be None, base may not.</summary>
     public void WriteSum(int register, byte baseRegister, byte index, byte scale, long offset, ulong max, bool lowHalfOnly = false)
     {
-        Value sum = new()
-        {
-            IsSum = baseRegister != register && index != register,
-            LowHalfOnly = lowHalfOnly,
-            Base = baseRegister,
-            Index = index,
-            Scale = scale,
-            Constant = offset,
-            Max = max,
-            BaseVersion = baseRegister == IrInsn.None ? 0 : _versions[baseRegister],
-            IndexVersion = index == IrInsn.None ? 0 : _versions[index],
-        };
         _versions[register]++;
-        _values[register] = sum;
+        ref Value v = ref _values[register];
+        (v.IsConstant, v.IsSum, v.LowHalfOnly, v.Max) = (false, baseRegister != register && index != register, lowHalfOnly, max);
+        (v.Base, v.Index, v.Scale, v.Constant) = (baseRegister, index, scale, offset);
+        if (baseRegister != IrInsn.None) v.BaseVersion = _versions[baseRegister];
+        if (index != IrInsn.None) v.IndexVersion = _versions[index];
     }
 
     /// <summary>The sum that a register holds, if its parts are still what they were.</summary>

@@ -84,12 +84,12 @@ internal static class Selects
     public static void FuseMasks(IrProgram program)
     {
         IrInsn[] insns = program.Insns;
-        for (int i = 0; i + 2 < insns.Length; i++)
+        for (int i = 0; i + 2 < program.Count; i++)
         {
             ref readonly IrInsn bit = ref insns[i];
             if (bit.Op != IrOp.And || bit.B != IrInsn.None || bit.Imm != 1) continue;
             int second = NextInLine(program, i + 1), third = NextInLine(program, second + 1);
-            if (third >= insns.Length) continue;
+            if (third >= program.Count) continue;
             ref readonly IrInsn negate = ref insns[second];
             ref IrInsn mask = ref insns[third];
             if (program.IsTarget[second] || program.IsTarget[third] || negate.Op != IrOp.Neg || negate.A != bit.Dst || mask.Op != IrOp.And
@@ -108,20 +108,20 @@ internal static class Selects
 
     private static int NextInLine(IrProgram program, int index)
     {
-        while (index < program.Insns.Length && program.Insns[index].Op == IrOp.Nop && !program.IsTarget[index]) index++;
+        while (index < program.Count && program.Insns[index].Op == IrOp.Nop && !program.IsTarget[index]) index++;
         return index;
     }
 
     /// <summary>x = 1; if c, x = 0 (or the other way round) becomes x = not c.</summary>
     public static void FuseConstants(IrProgram program)
     {
-        for (int i = 0; i + 1 < program.Insns.Length; i++)
+        for (int i = 0; i + 1 < program.Count; i++)
         {
             ref IrInsn first = ref program.Insns[i];
             if (first.Op != IrOp.MovImm || first.Imm is not (0 or 1)) continue;
             int next = i + 1;
-            while (next < program.Insns.Length && program.Insns[next].Op == IrOp.Nop && !program.IsTarget[next]) next++;
-            if (next >= program.Insns.Length || program.IsTarget[next]) continue;
+            while (next < program.Count && program.Insns[next].Op == IrOp.Nop && !program.IsTarget[next]) next++;
+            if (next >= program.Count || program.IsTarget[next]) continue;
             ref IrInsn select = ref program.Insns[next];
             if (select.Op != IrOp.Select || select.Dst != first.Dst || select.Index != IrInsn.None || select.Off != 1 - first.Imm) continue;
             if (select.A == first.Dst || select.B == first.Dst) continue;

@@ -11,7 +11,7 @@ internal sealed unsafe partial class Simplifier
 
     private void RewriteHelper(ref IrInsn n)
     {
-        HelperPrototype? helper = program.Source.Helpers.Find((int)n.Imm);
+        HelperPrototype? helper = _program.Source.Helpers.Find((int)n.Imm);
         if (helper == null || helper.Implementation == null) return;
         (int offset, int size) = n.Imm switch
         {
@@ -22,33 +22,33 @@ internal sealed unsafe partial class Simplifier
             GetCurrentTask or GetCurrentTaskBtf => (RunContextOffsets.CurrentTask, 8),
             _ => (-1, 0),
         };
-        if (offset >= 0 && options.InlineContextReads)
+        if (offset >= 0 && _options.InlineContextReads)
         {
             // The registers that a call would have made unreadable may keep their values.
             (n.Op, n.Dst, n.Off, n.Size) = (IrOp.ContextField, 0, offset, (byte)size);
             return;
         }
-        if (n.Imm == MapLookupElem && options.InlineLookups) RewriteLookup(ref n);
+        if (n.Imm == MapLookupElem && _options.InlineLookups) RewriteLookup(ref n);
     }
 
     private void RewriteLookup(ref IrInsn n)
     {
         int index = FindMap(n.Slot);
         // The inner map of a map-in-map is known to the verifier, but is none of the maps that the program refers to.
-        if ((uint)index >= (uint)program.Source.Maps.Length) return;
-        MapHeader* map = program.Source.Maps[index].Header;
+        if ((uint)index >= (uint)_program.Source.Maps.Length) return;
+        MapHeader* map = _program.Source.Maps[index].Header;
         bool array = map->Type is MapType.Array or MapType.PercpuArray;
         bool hash = map->Type is MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash;
         if ((!array && !hash) || map->Data == null || (hash && map->KeySize is not (4 or 8 or 16))) return;
         if (map->Stride > int.MaxValue || map->CpuStride > int.MaxValue) return;
         n.Imm = index;
         (n.A, n.Off) = (2, 0);
-        if (options.AddressFolding && _values.TrySum(2, out RegisterValues.Value key) && key.Base is not (None or 0) && key.Index == None && key.Constant == (int)key.Constant)
+        if (_options.AddressFolding && _values.TrySum(2, out RegisterValues.Value key) && key.Base is not (None or 0) && key.Index == None && key.Constant == (int)key.Constant)
             (n.A, n.Off) = (key.Base, (int)key.Constant);
         n.Op = IrOp.MapLookup;
         n.Dst = 0;
         FindKey(ref n, map);
-        InsnFacts facts = options.UseFacts && n.Slot < program.Source.Facts.Length ? program.Source.Facts[n.Slot] : default;
+        InsnFacts facts = _options.UseFacts && n.Slot < _program.Source.Facts.Length ? _program.Source.Facts[n.Slot] : default;
         if (array && facts.HasConstKey) (n.Flag, n.Target) = (true, (int)facts.ConstKey);
         if (!array) n.Flag = false;
         if (map->Type != MapType.Array || !n.Flag) return;
@@ -60,7 +60,7 @@ internal sealed unsafe partial class Simplifier
     /// <summary>The key's value, where it was just stored on the own stack.</summary>
     private void FindKey(ref IrInsn n, MapHeader* map)
     {
-        if (!options.StackForwarding || n.A != FramePointer || map->KeySize is not (4 or 8)) return;
+        if (!_options.StackForwarding || n.A != FramePointer || map->KeySize is not (4 or 8)) return;
         if (!_slots.TryFind(n.Off, (int)map->KeySize, _values, out byte register, out long constant)) return;
         if (register != None) n.B = register;
         else if (map->KeySize == 4) (n.Flag, n.Target) = (true, (int)constant);
@@ -68,10 +68,10 @@ internal sealed unsafe partial class Simplifier
 
     private int FindMap(int slot)
     {
-        if (options.UseFacts && slot < program.Source.Facts.Length && program.Source.Facts[slot].MapIndex is var known and > 0) return known - 1;
+        if (_options.UseFacts && slot < _program.Source.Facts.Length && _program.Source.Facts[slot].MapIndex is var known and > 0) return known - 1;
         if (!_values[1].IsConstant) return -1;
-        for (int i = 0; i < program.Source.Maps.Length; i++)
-            if ((long)program.Source.Maps[i].Header == _values[1].Constant) return i;
+        for (int i = 0; i < _program.Source.Maps.Length; i++)
+            if ((long)_program.Source.Maps[i].Header == _values[1].Constant) return i;
         return -1;
     }
 }

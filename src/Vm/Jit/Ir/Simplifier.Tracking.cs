@@ -68,7 +68,7 @@ internal sealed partial class Simplifier
             return;
         }
         if (n.Index != None) _slots.Clear();
-        else if (options.StackForwarding) _slots.Store(n.Off, n.Size, n.B, n.B == None ? 0 : _values.VersionOf(n.B), n.Imm);
+        else if (_options.StackForwarding) _slots.Store(n.Off, n.Size, n.B, n.B == None ? 0 : _values.VersionOf(n.B), n.Imm);
     }
 
     private void Forget(int mask, ulong max)

@@ -8,19 +8,23 @@ namespace BpfSim.Vm.Jit.Ir;
 /// constants are folded, copies looked through, additions moved into addresses, values taken from registers
 /// instead of the stack. What becomes useless is removed later by <see cref="DeadCode"/>.
 /// </summary>
-internal sealed partial class Simplifier(IrProgram program, JitOptions options)
+internal sealed partial class Simplifier
 {
     private const byte None = IrInsn.None, FramePointer = 10;
 
     private readonly RegisterValues _values = new();
     private readonly StackSlots _slots = new();
+    private IrProgram _program = null!;
+    private JitOptions _options = JitOptions.Default;
     private bool _frameEscapes;
     private bool _branchesFolded;
     private int _index;
 
     /// <summary>Rewrites all functions; returns whether a branch turned out to go always the same way.</summary>
-    public bool Run()
+    public bool Run(IrProgram program, JitOptions options)
     {
+        (_program, _options, _branchesFolded) = (program, options, false);
+        IrInsn[] insns = program.Insns;
         foreach (ref readonly IrFunction function in program.Functions.AsSpan())
         {
             _frameEscapes = FrameEscapes(function);
@@ -29,7 +33,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
             bool afterEnd = false;
             for (int i = function.Start; i < function.End; i++)
             {
-                ref IrInsn n = ref program.Insns[i];
+                ref IrInsn n = ref insns[i];
                 if (program.IsTarget[i] || afterEnd)
                 {
                     _values.Forget(program.UpperClear[i]);
@@ -49,7 +53,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
     {
         for (int i = function.Start; i < function.End; i++)
         {
-            ref readonly IrInsn n = ref program.Insns[i];
+            ref readonly IrInsn n = ref _program.Insns[i];
             bool asBase = n.A == FramePointer && n.Op is IrOp.Load or IrOp.LoadSx or IrOp.Store or IrOp.Atomic;
             if ((n.A == FramePointer && !asBase) || n.B == FramePointer) return true;
         }
@@ -66,13 +70,13 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
             return;
         }
         if (!(n.IsBinary || n.Op is IrOp.Branch or IrOp.BranchTest or IrOp.Mov or IrOp.MovSx or IrOp.MovZx or IrOp.Neg or IrOp.Bswap)) return;
-        if (options.CopyPropagation)
+        if (_options.CopyPropagation)
         {
             bool lowHalf = n.Is32 || (n.Op is IrOp.MovSx or IrOp.MovZx && n.Size <= 4) || (n.Op == IrOp.Bswap && n.Size <= 4);
             if (_values.TryCopy(n.A, lowHalf, out byte a)) n.A = a;
             if (n.B != None && _values.TryCopy(n.B, n.Is32 || IsShift(n.Op), out byte b)) n.B = b;
         }
-        if (!options.ConstantPropagation || n.B == None) return;
+        if (!_options.ConstantPropagation || n.B == None) return;
         if (_values[n.A].IsConstant && !_values[n.B].IsConstant && n.Op is IrOp.Add or IrOp.Mul or IrOp.And or IrOp.Or or IrOp.Xor)
             (n.A, n.B) = (n.B, n.A);
         if (!_values[n.B].IsConstant) return;
@@ -86,8 +90,8 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
 
     private void StoreOperand(ref IrInsn n)
     {
-        if (options.CopyPropagation && _values.TryCopy(n.B, n.Size <= 4, out byte source)) n.B = source;
-        if (!options.ConstantPropagation || !_values[n.B].IsConstant) return;
+        if (_options.CopyPropagation && _values.TryCopy(n.B, n.Size <= 4, out byte source)) n.B = source;
+        if (!_options.ConstantPropagation || !_values[n.B].IsConstant) return;
         long constant = _values[n.B].Constant;
         if (n.Size == 8 && constant != (int)constant) return;
         n.B = None;
@@ -96,7 +100,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
 
     private void FoldAddress(ref IrInsn n)
     {
-        if (!options.AddressFolding || n.A == None || !_values.TrySum(n.A, out RegisterValues.Value sum) || sum.Base == None) return;
+        if (!_options.AddressFolding || n.A == None || !_values.TrySum(n.A, out RegisterValues.Value sum) || sum.Base == None) return;
         long offset = sum.Constant + n.Off;
         if (offset != (int)offset || (n.Op == IrOp.Atomic && sum.Index != None)) return;
         (n.A, n.Index, n.Scale, n.Off) = (sum.Base, sum.Index, sum.Scale, (int)offset);
@@ -107,22 +111,22 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
         switch (n.Op)
         {
             case >= IrOp.Add and <= IrOp.SMod:
-                if (options.ConstantPropagation && n.B == None && _values[n.A].IsConstant) Fold(ref n);
+                if (_options.ConstantPropagation && n.B == None && _values[n.A].IsConstant) Fold(ref n);
                 else Reduce(ref n);
                 break;
             case IrOp.Mov or IrOp.MovSx or IrOp.MovZx or IrOp.Neg or IrOp.Bswap:
-                if (options.ConstantPropagation && _values[n.A].IsConstant) Fold(ref n);
+                if (_options.ConstantPropagation && _values[n.A].IsConstant) Fold(ref n);
                 else if (n.Op == IrOp.Mov) ReduceMove(ref n);
-                else if (n.Op == IrOp.MovZx && options.ZeroExtension && _values[n.A].Max <= (n.Size == 1 ? 0xfful : n.Size == 2 ? 0xffff : uint.MaxValue))
+                else if (n.Op == IrOp.MovZx && _options.ZeroExtension && _values[n.A].Max <= (n.Size == 1 ? 0xfful : n.Size == 2 ? 0xffff : uint.MaxValue))
                     (n.Op, n.Is32) = (IrOp.Mov, false);
                 break;
             case IrOp.MovImm:
-                if (options.ConstantPropagation && _values[n.Dst].IsConstant && _values[n.Dst].Constant == n.Imm) n.Op = IrOp.Nop;
+                if (_options.ConstantPropagation && _values[n.Dst].IsConstant && _values[n.Dst].Constant == n.Imm) n.Op = IrOp.Nop;
                 break;
             case IrOp.Branch or IrOp.BranchTest:
-                if (options.ConstantPropagation && n.B == None && _values[n.A].IsConstant) FoldBranch(ref n);
+                if (_options.ConstantPropagation && n.B == None && _values[n.A].IsConstant) FoldBranch(ref n);
                 break;
-            case IrOp.Load when options.StackForwarding && n.A == FramePointer && n.Index == None:
+            case IrOp.Load when _options.StackForwarding && n.A == FramePointer && n.Index == None:
                 Forward(ref n);
                 break;
             case IrOp.CallHelper:
@@ -135,7 +139,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
     private void Reduce(ref IrInsn n)
     {
         bool wide = !n.Is32;
-        if (n.B == None && options.ZeroExtension && wide && n.Op == IrOp.And && n.Imm > 0)
+        if (n.B == None && _options.ZeroExtension && wide && n.Op == IrOp.And && n.Imm > 0)
         {
             // A mask that covers all bits that can be set does nothing.
             ulong max = _values[n.A].Max, mask = (ulong)n.Imm;
@@ -146,7 +150,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
                 return;
             }
         }
-        if (wide && n.B == None && n.Imm == 32 && n.Op is IrOp.Rsh or IrOp.Arsh && options.ZeroExtension && TryShiftedLeft(n, out byte source))
+        if (wide && n.B == None && n.Imm == 32 && n.Op is IrOp.Rsh or IrOp.Arsh && _options.ZeroExtension && TryShiftedLeft(n, out byte source))
         {
             // (x << 32) >> 32: the low half, extended.
             bool signed = n.Op == IrOp.Arsh;
@@ -155,7 +159,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
             return;
         }
         if (n.B == None && wide && n.Op is IrOp.Div or IrOp.Mod && _values[n.A].Max <= uint.MaxValue && (ulong)n.Imm <= uint.MaxValue) n.Size = 4;
-        if (!wide || !options.Lea || n.Op != IrOp.Add) return;
+        if (!wide || !_options.Lea || n.Op != IrOp.Add) return;
         if (n.B == None)
         {
             // x + y + constant in one lea, and chains of constants in one addition.
@@ -192,11 +196,11 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
         source = noted.Base;
         if (noted.IsSum && noted.LowHalfOnly && noted.Constant == -32 && source != None && _values.VersionOf(source) == noted.BaseVersion) return true;
         source = n.A;
-        if (n.A != n.Dst || program.IsTarget[_index]) return false;
+        if (n.A != n.Dst || _program.IsTarget[_index]) return false;
         int before = _index - 1;
-        while (before >= 0 && program.Insns[before].Op == IrOp.Nop && !program.IsTarget[before]) before--;
+        while (before >= 0 && _program.Insns[before].Op == IrOp.Nop && !_program.IsTarget[before]) before--;
         if (before < 0) return false;
-        ref IrInsn shift = ref program.Insns[before];
+        ref IrInsn shift = ref _program.Insns[before];
         if (shift.Op != IrOp.Lsh || shift.Is32 || shift.B != None || shift.Imm != 32 || shift.Dst != n.A || shift.A != n.A) return false;
         shift.Op = IrOp.Nop;
         return true;
@@ -204,7 +208,7 @@ internal sealed partial class Simplifier(IrProgram program, JitOptions options)
 
     private void ReduceMove(ref IrInsn n)
     {
-        if (n.Is32 && options.ZeroExtension && _values[n.A].Max <= uint.MaxValue) n.Is32 = false;
+        if (n.Is32 && _options.ZeroExtension && _values[n.A].Max <= uint.MaxValue) n.Is32 = false;
         if (!n.Is32 && n.Dst == n.A) n.Op = IrOp.Nop;
     }
 

@@ -95,8 +95,7 @@ internal sealed partial class ProgramVerifier
                 work.RemoveAt(work.Count - 1);
                 if (work.Count > 0) low[work[^1].Insn] = Math.Min(low[work[^1].Insn], low[v]);
                 if (low[v] < order[v]) continue;
-                // A call that runs a callback is a loop in itself.
-                bool isLoop = path[^1] != v || Aux[v].CallsCallback;
+                bool isLoop = path[^1] != v;
                 for (int i = 0; i < count; i++) isLoop |= next[i] == v;
                 int top;
                 do

@@ -131,6 +131,22 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
         SMax = Math.Min(SMax, (long)(value | (mask & ~(1ul << 63))));
         UMin = Math.Max(UMin, value);
         UMax = Math.Min(UMax, value | mask);
+        // Without gaps between the bits' values there is nothing more to learn.
+        if ((mask & (mask + 1)) != 0) LearnOnlyValue();
+    }
+
+    /// <summary>Known bits and interval may meet in a single number.</summary>
+    private void LearnOnlyValue()
+    {
+        ulong next = VarOff.Next(UMin);
+        if ((UMin & ~VarOff.Mask) == VarOff.Value)
+        {
+            if (next > UMax) this = Const(UMin);
+        }
+        else if (next == VarOff.Max || (next <= UMax && VarOff.Next(next) > UMax))
+        {
+            this = Const(next);
+        }
     }
 
     private void Deduce()

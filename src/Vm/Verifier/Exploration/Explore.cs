@@ -64,6 +64,7 @@ internal sealed partial class ProgramVerifier
         }
         else
         {
+            Verbose($"Validating {subprog.Name}() func#{subprogNo}...\n");
             SetUpGlobalArguments(subprog, subprogNo);
         }
 

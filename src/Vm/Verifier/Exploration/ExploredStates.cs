@@ -21,7 +21,7 @@ internal sealed class ExploredStates(int buckets)
     /// <summary>Checkpoints in all, over the whole verification.</summary>
     public int Total { get; private set; }
 
-    /// <summary>Checkpoints in the buckets.</summary>
+    /// <summary>Checkpoints in the buckets of this function, and those that earlier functions left behind.</summary>
     public int Kept { get; private set; }
 
     /// <summary>Checkpoints evicted while paths were still open below them.</summary>
@@ -99,7 +99,6 @@ internal sealed class ExploredStates(int buckets)
     {
         Array.Clear(_buckets);
         _removed.Clear();
-        Kept = 0;
         Bytes = 0;
     }
 }

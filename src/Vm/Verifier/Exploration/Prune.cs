@@ -36,7 +36,8 @@ internal sealed partial class ProgramVerifier
             if (old.Branches > 0)
             {
                 hit = ClosesLoop(old, cur, insnIdx, force, ref add);
-                loop = hit;
+                // A callback's call is no loop of the control flow graph: its closures wait for nothing.
+                loop = hit && !Aux[insnIdx].CallsCallback;
             }
             else
             {

@@ -156,11 +156,11 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
     {
         bool present = spi < cur.StackSlots;
         // Most slots of most states are untouched.
-        if (exact != Exactness.Exact && old.Types.Word == 0) return true;
+        if (exact == Exactness.NotExact && old.Types.Word == 0) return true;
         for (int i = 0; i < 8; i++)
         {
             SlotType type = old.Types[i];
-            if (exact == Exactness.Exact && (!present || type != cur.Stack[spi].Types[i])) return false;
+            if (exact != Exactness.NotExact && (!present || type != cur.Stack[spi].Types[i])) return false;
             if (type == SlotType.Invalid || (allowUninitStack && type == SlotType.Misc)) continue;
             if (!present) return false;
             ref StackSlot now = ref cur.Stack[spi];

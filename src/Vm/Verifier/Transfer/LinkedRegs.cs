@@ -74,6 +74,8 @@ internal sealed partial class ProgramVerifier
             if (reg.Type != RegType.Scalar) continue;
             if ((reg.Id & ~RegisterState.AddConst) != (known.Id & ~RegisterState.AddConst)) continue;
             bool regShifted = (reg.Id & RegisterState.AddConst) != 0, knownShifted = (known.Id & RegisterState.AddConst) != 0;
+            // Distances of 32 and of 64 bits say nothing about each other.
+            if (regShifted && knownShifted && ((reg.Id ^ known.Id) & RegisterState.AddConst) != 0) continue;
             if ((!regShifted && !knownShifted) || reg.Off == known.Off)
             {
                 reg = known;
