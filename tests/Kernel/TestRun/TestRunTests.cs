@@ -102,6 +102,32 @@ public sealed class TestRunTests
         Assert.Equal((20u, 7), (attr.Retval, attr.DataOut[0]));
     }
 
+    /// <summary>As with the sysctl bpf_stats_enabled: every run counts while someone holds the descriptor, on every engine.</summary>
+    [Theory]
+    [InlineData(EngineKind.Interpreter)]
+    [InlineData(EngineKind.Jit)]
+    [InlineData(EngineKind.Checked)]
+    public void Runs_are_counted_while_statistics_are_on(EngineKind engine)
+    {
+        using var machine = new Machine(new MachineSpec { Cpus = 1, Engine = engine, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(BpfAssembler.ToElf("r0 = 1\nexit", HelperCatalog.Table), "counted");
+        obj.Load(machine);
+        int fd = obj.Program("main").Fd;
+        void Run(uint repeat) => Assert.Equal(0, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = fd, DataIn = new byte[64], Repeat = repeat }));
+        var program = (BpfProgram)machine.Bpf.ObjGetInfoByFd(fd)!;
+        Run(3);
+        Assert.Equal((0ul, 0ul), (program.RunCount, program.RunTimeNs));
+        int statistics = machine.Bpf.EnableStats(0);
+        Assert.True(statistics > 0);
+        Run(1);
+        Run(4);
+        Assert.Equal(5ul, program.RunCount);
+        Assert.True(program.RunTimeNs > 0);
+        machine.Bpf.Fds.Close(statistics);
+        Run(7);
+        Assert.Equal(5ul, program.RunCount);
+    }
+
     /// <summary>A program that the verifier would never let through: pt_regs ends at 168 bytes.</summary>
     [Theory]
     [InlineData(160, RunFault.None)]
