@@ -95,6 +95,9 @@ public sealed record VerifierResult
     /// <summary>States kept at the same time at most.</summary>
     public int PeakStates { get; init; }
 
+    /// <summary>Bytes of the states that were kept, or waited, at the same time at most.</summary>
+    public long PeakStateBytes { get; init; }
+
     /// <summary>Most states kept at one instruction.</summary>
     public int MaxStatesPerInsn { get; init; }
 
