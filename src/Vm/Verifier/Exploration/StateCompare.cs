@@ -45,9 +45,9 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
         if (!ResourcesEqual(old, cur)) return false;
         for (int f = 0; f <= old.CurFrame; f++)
         {
-            if (old.Frames[f]!.CallSite != cur.Frames[f]!.CallSite) return false;
-            int insn = f == old.CurFrame ? old.InsnIdx : old.Frames[f + 1]!.CallSite;
-            if (!FramesEqual(old.Frames[f]!, cur.Frames[f]!, aux[insn].LiveRegsBefore, exact)) return false;
+            if (old.Peek(f).CallSite != cur.Peek(f).CallSite) return false;
+            int insn = f == old.CurFrame ? old.InsnIdx : old.Peek(f + 1).CallSite;
+            if (!FramesEqual(old.Peek(f), cur.Peek(f), aux[insn].LiveRegsBefore, exact)) return false;
         }
 
         return true;

@@ -61,7 +61,7 @@ internal sealed partial class ProgramVerifier
     private void PrintState(VerifierState st, int frameNo, bool all)
     {
         if (!Log.Enabled) return;
-        FuncFrame frame = st.Frames[frameNo]!;
+        FuncFrame frame = st.Peek(frameNo);
         _line.Clear();
         if (frame.FrameNo != 0) _line.Append($" frame{frame.FrameNo}:");
         for (int i = 0; i < 11; i++)

@@ -230,6 +230,7 @@ internal sealed partial class ProgramVerifier
         if (refId != 0 && refId == id && isNull) ForgetReference(state, id);
         for (int f = 0; f <= state.CurFrame; f++)
         {
+            if (f < state.CurFrame && !state.Peek(f).HasId(id)) continue;
             FuncFrame frame = state.Frames[f]!;
             for (int i = 0; i < 10; i++) MarkPtrOrNull(ref frame.Regs[i], id, isNull);
             for (int i = 0; i < frame.StackSlots; i++)
@@ -353,6 +354,7 @@ internal sealed partial class ProgramVerifier
         int range = pointer.Off + (openRight ? 1 : 0);
         for (int f = 0; f <= state.CurFrame; f++)
         {
+            if (f < state.CurFrame && !state.Peek(f).HasId(pointer.Id)) continue;
             FuncFrame frame = state.Frames[f]!;
             for (int i = 0; i < 10; i++) Widen(ref frame.Regs[i]);
             for (int i = 0; i < frame.StackSlots; i++)
