@@ -61,6 +61,7 @@ public sealed partial class BpfSyscall
             Insns = verdict.Xlated,
             FunctionStarts = verdict.FunctionStarts,
             StackDepths = verdict.StackDepths,
+            ReadsUninitStack = verdict.ReadsUninitStack,
             Maps = [.. maps.Select(m => m.Map)],
             Helpers = _environment.Helpers,
             Kfuncs = _environment.Kfuncs,
