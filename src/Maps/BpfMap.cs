@@ -316,4 +316,13 @@ public unsafe struct MapHeader
 
     /// <summary>LRU hashes: one byte a reference unit, set to 1 by whoever looks an element up. Otherwise null.</summary>
     public byte* ReferencedBase;
+
+    /// <summary>Hashes that emitted code may change: the CPUs' lists of elements, see <see cref="HashUpdateLayout"/>. Otherwise null.</summary>
+    public void* Lists;
+
+    /// <summary>The same: number of entries.</summary>
+    public int* Live;
+
+    /// <summary>The same: the CPUs' counters.</summary>
+    public void* Counters;
 }
