@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using BpfSim.Agent.Config;
+using BpfSim.Kernel.Profile;
 
 namespace BpfSim.Cli;
 
@@ -14,6 +15,8 @@ internal static class CommandLine
     {
         if (args.Length == 0 || (args[0].StartsWith('-') && args[0] is not ("-h" or "--help" or "-?" or "--version")))
             args = ["run", .. args];
+        // These will ask for the kernel's types, which are read while the arguments are.
+        if (args[0] is "run" or "verify" or "strace" or "map" && !args.Contains("--btf")) KernelProfile.Embedded.Warm();
         ParseResult parsed = CreateRoot().Parse(args);
         if (UsageError(parsed, args) is { } error)
             return Fail($"{error} (see {CommandPath(parsed)} --help)", ExitCode.Usage);
@@ -70,7 +73,18 @@ internal static class CommandLine
         string? option = parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(a => a.Tokens)
             .Select(t => t.Value).Concat(parsed.UnmatchedTokens).FirstOrDefault(t => t.Length > 1 && t[0] == '-');
         if (option != null && !args.Contains("--")) return $"unknown option '{option}'";
-        return parsed.Errors.Count > 0 ? parsed.Errors[0].Message.TrimEnd('.') : null;
+        return parsed.Errors.Count > 0 ? Text(parsed.Errors[0]) : null;
+    }
+
+    /// <summary>The parser's words, without its type names and its list over several lines.</summary>
+    private static string Text(ParseError error)
+    {
+        if (error.SymbolResult is OptionResult { Tokens: [var token] } option
+            && Nullable.GetUnderlyingType(option.Option.ValueType) is var underlying
+            && (underlying ?? option.Option.ValueType) is { IsPrimitive: true } type && type != typeof(bool)
+            && error.Message.Contains(type.Name, StringComparison.Ordinal))
+            return $"{option.Option.Name}: '{token.Value}' is not a {(type == typeof(double) ? "number" : type.Name.StartsWith('U') ? "whole number from 0 on" : "whole number")}";
+        return string.Join(' ', error.Message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.');
     }
 
     private static string CommandPath(ParseResult parsed)

@@ -57,6 +57,16 @@ public sealed class ObjectCommandTests
     }
 
     [Fact]
+    public async Task Assembler_text_stands_for_an_object()
+    {
+        Output show = await Run("prog show programs/hello_world.bpf.s");
+        Assert.StartsWith("1: kprobe  name hello_world  tag c21893ee8040b45c  gpl\n", show.Out);
+        Assert.Contains("\txlated 104B  ", show.Out);
+        Assert.Equal(0, (await Run("verify programs/hello_world.bpf.s programs/openat.bpf.s")).Exit);
+        Assert.Contains("prog_name=\"hello_world\"", (await Run("strace programs/hello_world.bpf.s")).Out);
+    }
+
+    [Fact]
     public async Task Btf_dump_prints_types_and_headers()
     {
         Output raw = await Run("btf dump file programs/vfsstat.bpf.o");

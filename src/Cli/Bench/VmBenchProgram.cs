@@ -1,9 +1,11 @@
+using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Host;
 using BpfSim.Maps;
 using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Object;
 using BpfSim.Vm.Programs;
+using BpfSim.Vm.Verifier;
 
 namespace BpfSim.Cli.Bench;
 
@@ -31,15 +33,18 @@ internal sealed unsafe class VmBenchProgram : IDisposable
         Maps = [.. maps];
         Insn[] insns = [.. spec.Insns];
         foreach ((int slot, string name) in spec.MapReferences) insns[slot] = insns[slot] with { Imm = _mapIndex[name] };
+        VerifierResult verdict = Verify(insns);
         Executable = new ExecutableProgram
         {
             Name = spec.Name,
             Type = spec.Type,
-            Insns = insns,
+            Insns = verdict.Xlated,
+            FunctionStarts = verdict.FunctionStarts,
+            StackDepths = verdict.StackDepths,
+            Facts = verdict.Facts,
             Maps = Maps,
             Helpers = BenchHelpers.Table,
             Verified = true,
-            FunctionStarts = FunctionStarts(insns),
         };
     }
 
@@ -101,14 +106,21 @@ internal sealed unsafe class VmBenchProgram : IDisposable
         foreach (BpfMap map in Maps) map.Dispose();
     }
 
-    private static int[] FunctionStarts(Insn[] insns)
+    /// <summary>The engines run what the verifier makes of a program, and use what it found out.</summary>
+    private VerifierResult Verify(Insn[] insns)
     {
-        SortedSet<int> starts = [0];
-        for (int slot = 0; slot < insns.Length; slot++)
+        VerifierResult verdict = EbpfVerifier.Verify(new VerifierInput
         {
-            if (insns[slot].IsLocalCall || (insns[slot].IsLdImm64 && insns[slot].Src == (int)PseudoSource.Func)) starts.Add(slot + 1 + insns[slot].Imm);
-            if (insns[slot].IsLdImm64) slot++;
-        }
-        return [.. starts];
+            Name = _spec.Name,
+            Insns = insns,
+            ProgramType = ProgramTypeTable.Find(_spec.Type)!,
+            Attributes = new ProgramAttributes { Type = _spec.Type, GplCompatible = BpfSyscall.IsGplCompatible(_spec.License) },
+            Helpers = BenchHelpers.Table,
+            Maps = Maps,
+            Btf = _spec.Btf,
+            FuncInfos = _spec.FuncInfos,
+            LineInfos = _spec.LineInfos,
+        });
+        return verdict.Accepted ? verdict : throw new CliException($"benchmark {_spec.Name}: {verdict.Errno}: {verdict.Message}");
     }
 }

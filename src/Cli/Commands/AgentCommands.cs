@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using BpfSim.Agent.Config;
 using BpfSim.Kernel.Bpf;
+using BpfSim.Kernel.Libbpf;
 using BpfSim.Maps;
 using BpfSim.Vm.Object;
 
@@ -53,7 +54,7 @@ internal sealed class AgentCheckCommand : CliCommand
     {
         try
         {
-            return ObjectFile.Open(path, SectionTable.All);
+            return ObjectSource.Open(path);
         }
         catch (Exception e) when (e is ObjectException or IOException or UnauthorizedAccessException)
         {

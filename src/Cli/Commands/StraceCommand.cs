@@ -12,7 +12,7 @@ namespace BpfSim.Cli.Commands;
 /// <summary><c>bpfsim strace SCENARIO|FILE</c>: the bpf(2) calls that loading makes, as strace prints them.</summary>
 internal sealed class StraceCommand : CliCommand
 {
-    private readonly Argument<string> _target = new("SCENARIO|FILE") { Description = "A scenario, or a BPF object file" };
+    private readonly Argument<string> _target = new("SCENARIO|FILE") { Description = "A scenario, a BPF object file, or assembler text (*.s)" };
 
     public StraceCommand() : base("strace", "Prints the bpf(2) calls that loading makes, as strace -v -ebpf does",
         "bpfsim strace hello-world", "bpfsim strace programs/opensnoop.bpf.o")
@@ -39,6 +39,7 @@ internal sealed class StraceCommand : CliCommand
     private static bool IsObject(string path)
     {
         if (!File.Exists(path)) return false;
+        if (path.EndsWith(".s", StringComparison.Ordinal)) return true;
         using FileStream file = File.OpenRead(path);
         Span<byte> magic = stackalloc byte[4];
         return file.ReadAtLeast(magic, 4, throwOnEndOfStream: false) == 4 && magic.SequenceEqual("\u007fELF"u8);

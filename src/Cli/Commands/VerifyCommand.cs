@@ -14,7 +14,7 @@ internal sealed class VerifyCommand : CliCommand
     // Deep recursion in hostile input must end in a verdict, not in the end of the process.
     private const int StackSize = 256 << 20;
 
-    private readonly Argument<string[]> _files = new("FILE") { Description = "BPF object files", Arity = ArgumentArity.OneOrMore };
+    private readonly Argument<string[]> _files = new("FILE") { Description = "BPF object files, or assembler text (*.s)", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string?> _program = new("--program") { Description = "Only the program with this name", HelpName = "NAME" };
     private readonly Option<uint> _logLevel = new("--log-level")
     {
@@ -76,7 +76,7 @@ internal sealed class VerifyCommand : CliCommand
             ObjectSpec spec;
             try
             {
-                spec = ObjectFile.Open(file, SectionTable.All);
+                spec = ObjectSource.Open(file);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {

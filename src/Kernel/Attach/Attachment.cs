@@ -41,6 +41,12 @@ public sealed class Attachment
     /// <summary>Set for the two halves of a session program, which runs at both ends of a function.</summary>
     public bool IsSession { get; init; }
 
+    /// <summary>
+    /// Whether nothing needs to be decided between two runs: no filter, no session, and a program that starts no
+    /// timer, which would have to fire before the next event.
+    /// </summary>
+    internal bool RunsInSeries => Program.RunsInSeries && PidFilter == 0 && !IsSession && Kind != HookKind.PerfEvent;
+
     /// <summary>Tasks whose entry half said that the return half shall not run.</summary>
     internal HashSet<int> SessionDeclined { get; } = [];
 

@@ -39,6 +39,9 @@ public sealed class HookSite
 
     internal Attachment[] AttachmentArray => _attachments;
 
+    /// <summary>The only program here, if one call of the engine may run it on many events; else null.</summary>
+    internal Attachment? SeriesAttachment => _attachments is [{ RunsInSeries: true } only] ? only : null;
+
     /// <summary>Events that passed, over all CPUs.</summary>
     public ulong Passed
     {

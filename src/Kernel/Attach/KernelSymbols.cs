@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace BpfSim.Kernel.Attach;
 
 /// <summary>
-/// Addresses of kernel functions: from the name alone, so that they are the same in every run. All lie in
+/// Addresses of kernel functions and variables: from the name alone, so that they are the same in every run. All lie in
 /// the kernel's text (0xffffffff81000000 and up), 16-byte aligned, 4 KiB apart at most in density.
 /// </summary>
 public static class KernelSymbols

@@ -13,15 +13,23 @@ namespace BpfSim.Kernel.Cpus;
 /// sites that its events pass. Its actor may crash and be restarted; this state stays. Used by one thread
 /// at a time.
 /// </summary>
-internal sealed unsafe class Cpu : IDisposable
+internal sealed unsafe partial class Cpu : IDisposable
 {
     private readonly KernelState _kernel;
     private readonly GCHandle _self;
     private readonly PerfEventData* _regs;
+    private readonly RunRequest* _requests;
+    private readonly nint[] _seriesEvents = new nint[SeriesLength];
     private readonly EpochReader* _epoch;
+    private EventRecord* _event;
+    private int _series;
+    private Attachment[] _attachments = [];
     private int _currentAttachment = -1;
     private int _currentTask = -1;
     private bool _active;
+
+    /// <summary>Events that one call of an engine runs at most: their registers and requests stay in the first cache.</summary>
+    private const int SeriesLength = 32;
 
     public Cpu(uint id, KernelState kernel)
     {
@@ -29,10 +37,9 @@ internal sealed unsafe class Cpu : IDisposable
         _kernel = kernel;
         _self = GCHandle.Alloc(this);
         _epoch = MapEpoch.Register();
-        _regs = (PerfEventData*)NativeMemory.AllocZeroed((nuint)sizeof(PerfEventData));
-        _regs->Regs.Cs = 0x10;
-        _regs->Regs.Ss = 0x18;
-        _regs->Regs.Flags = 0x246;
+        _regs = (PerfEventData*)NativeMemory.AllocZeroed(SeriesLength, (nuint)sizeof(PerfEventData));
+        for (int i = 0; i < SeriesLength; i++) _regs[i].Regs.Flags = 0x246;
+        _requests = (RunRequest*)NativeMemory.AllocZeroed(SeriesLength, (nuint)sizeof(RunRequest));
         Context = (RunContext*)NativeMemory.AlignedAlloc((nuint)sizeof(RunContext), 64);
         *Context = new RunContext
         {
@@ -56,13 +63,24 @@ internal sealed unsafe class Cpu : IDisposable
     public KernelState Kernel => _kernel;
 
     /// <summary>The attachment whose program runs, null in test runs and between runs.</summary>
-    public Attachment? CurrentAttachment { get; private set; }
+    public Attachment? CurrentAttachment => _active ? _attachments[_currentAttachment] : null;
 
     /// <summary>The event being worked on, null outside.</summary>
-    public EventRecord* CurrentEvent { get; private set; }
+    public EventRecord* CurrentEvent
+    {
+        get
+        {
+            // The engine is somewhere in a series: the context tells where.
+            for (int i = 0; i < _series; i++)
+                if (_requests[i].Ctx == Context->Ctx) return (EventRecord*)_seriesEvents[i];
+            return _event;
+        }
+    }
 
     /// <summary>The identity of the current task, null if none was set.</summary>
-    public TaskIdentity* CurrentIdentity => _currentTask < 0 ? null : _kernel.Identities.At(_currentTask);
+    public TaskIdentity* CurrentIdentity => _series != 0 && CurrentEvent is var record && record != null
+        ? _kernel.Identities.At(record->Task)
+        : _currentTask < 0 ? null : _kernel.Identities.At(_currentTask);
 
     /// <summary>Timers that programs started on this CPU.</summary>
     public TimerQueue Timers { get; } = new();
@@ -112,10 +130,11 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>The call chain of the current event, innermost first; returns its length.</summary>
     public int ReadStack(Span<ulong> addresses, bool user)
     {
-        if (CurrentEvent == null || CurrentIdentity == null) return 0;
-        if (!user) return _kernel.Stacks.Read(CurrentEvent->Stack, addresses);
+        EventRecord* record = CurrentEvent;
+        if (record == null) return 0;
+        if (!user) return _kernel.Stacks.Read(record->Stack, addresses);
         // User code is not modelled by instruction: libc's wrapper, the program, its start.
-        uint pid = CurrentIdentity->Tgid;
+        uint pid = _kernel.Identities.At(record->Task)->Tgid;
         if (pid == 0 || addresses.Length < 3) return 0;
         addresses[0] = 0x00007f5aff100014;
         addresses[1] = 0x0000555555555000ul + (pid & 0xff) * 16;
@@ -142,39 +161,13 @@ internal sealed unsafe class Cpu : IDisposable
         ((ulong*)Context->Comm)[1] = ((ulong*)identity->Comm)[1];
     }
 
-    /// <summary>Works on all events of a batch that come before the limit; true if the batch is finished.</summary>
-    public bool Drain(EventBatch batch, ulong limit)
-    {
-        MapEpoch.Enter(_epoch);
-        try
-        {
-            while (batch.Position < batch.Used)
-            {
-                var record = (EventRecord*)(batch.Memory + batch.Position);
-                if (record->Sequence >= limit) return false;
-                if (Timers.NextNs <= record->TimeNs) RunTimers(record->TimeNs);
-                CurrentEvent = record;
-                // The event counts as taken before it runs: a crash must not run it twice.
-                batch.Position += (int)record->Bytes;
-                FaultInjection?.Invoke(this);
-                if (record->Site < 0) Store(record);
-                else Dispatch(record);
-                CurrentEvent = null;
-            }
-            return true;
-        }
-        finally
-        {
-            MapEpoch.Leave(_epoch);
-        }
-    }
-
     /// <summary>After a crash: what the event in work would still have run is counted as lost.</summary>
     public void AccountCrash()
     {
-        EventRecord* record = CurrentEvent;
-        CurrentEvent = null;
-        CurrentAttachment = null;
+        EventRecord* record = _event;
+        _event = null;
+        if (_series != 0) _attachments[0].Counters(Id).Lost += (ulong)_series;
+        _series = 0;
         _active = false;
         Context->Nesting = 0;
         Context->Program = 0;
@@ -197,83 +190,6 @@ internal sealed unsafe class Cpu : IDisposable
         }
     }
 
-    private void Store(EventRecord* record)
-    {
-        byte* target = _kernel.Arena.Translate(EventRecord.Args(record)[0], record->RecordBytes);
-        if (target != null) Buffer.MemoryCopy(EventRecord.Record(record), target, record->RecordBytes, record->RecordBytes);
-    }
-
-    private void Dispatch(EventRecord* record)
-    {
-        HookSite site = _kernel.Hooks.SiteArray[record->Site];
-        Attachment[] attachments = site.AttachmentArray;
-        if (attachments.Length == 0) return;
-        Context->TimeNs = record->TimeNs;
-        SetTask(record->Task);
-        ulong* args = EventRecord.Args(record);
-        bool regsReady = false;
-        for (int i = 0; i < attachments.Length; i++)
-        {
-            Attachment attachment = attachments[i];
-            _currentAttachment = i;
-            ref AttachmentCounters counters = ref attachment.Counters(Id);
-            if (attachment.PidFilter != 0 && attachment.PidFilter != (uint)(Context->PidTgid >> 32))
-            {
-                counters.Filtered++;
-                continue;
-            }
-            void* ctx;
-            switch (attachment.Kind)
-            {
-                case HookKind.Tracepoint:
-                    ctx = EventRecord.Record(record);
-                    break;
-                case HookKind.RawTracepoint or HookKind.Fentry or HookKind.Fexit:
-                    ctx = args;
-                    break;
-                case HookKind.PerfEvent:
-                    FillSample(site, record);
-                    ctx = _regs;
-                    break;
-                default:
-                    if (!regsReady) FillRegs(site, record, args);
-                    regsReady = true;
-                    ctx = _regs;
-                    break;
-            }
-            if (attachment.IsSession && !EnterSession(attachment, record, site, args))
-            {
-                counters.Filtered++;
-                continue;
-            }
-            ulong result = RunAttached(attachment, ctx);
-            if (attachment.IsSession) NoteSession(attachment, site, result);
-            counters.Runs++;
-        }
-        _currentAttachment = -1;
-    }
-
-    private ulong RunAttached(Attachment attachment, void* ctx)
-    {
-        CurrentAttachment = attachment;
-        _active = true;
-        BpfProgram program = attachment.Program;
-        ulong result;
-        if (_kernel.StatsEnabled)
-        {
-            ulong start = WallClock.NowNs;
-            result = program.Loaded.Run(ctx, Context);
-            program.CountRun(1, WallClock.NowNs - start);
-        }
-        else
-        {
-            result = program.Loaded.Run(ctx, Context);
-        }
-        _active = false;
-        CurrentAttachment = null;
-        return result;
-    }
-
     /// <summary>
     /// An event that a running program causes by what it calls (bpf_trace_printk passes a tracepoint): the
     /// kernel's recursion guard keeps programs on it from running, and counts a miss.
@@ -289,64 +205,12 @@ internal sealed unsafe class Cpu : IDisposable
         }
     }
 
-    private void FillRegs(HookSite site, EventRecord* record, ulong* args)
-    {
-        PtRegs* regs = &_regs->Regs;
-        bool isReturn = site.Kind is SiteKind.FunctionReturn or SiteKind.UserReturn;
-        int count = record->ArgCount;
-        regs->Di = count > 0 ? args[0] : 0;
-        regs->Si = count > 1 ? args[1] : 0;
-        regs->Dx = count > 2 ? args[2] : 0;
-        regs->Cx = count > 3 ? args[3] : 0;
-        regs->R8 = count > 4 ? args[4] : 0;
-        regs->R9 = count > 5 ? args[5] : 0;
-        regs->Ax = isReturn ? args[count] : 0;
-        regs->OrigAx = ulong.MaxValue;
-        regs->Ip = site.Address;
-        TaskIdentity* identity = CurrentIdentity;
-        bool user = site.Kind is SiteKind.UserEntry or SiteKind.UserReturn;
-        regs->Cs = user ? 0x33ul : 0x10;
-        regs->Ss = user ? 0x2bul : 0x18;
-        regs->Sp = user ? 0x00007ffc00000000 + identity->Pid * 0x100000ul + 0xf000 : KernelStackOf(identity) - 0x120;
-        regs->Bp = regs->Sp + 0x60;
-        regs->Bx = identity->TaskAddress;
-    }
-
-    private void FillSample(HookSite site, EventRecord* record)
-    {
-        ulong* args = EventRecord.Args(record);
-        FillRegs(site, record, args);
-        _regs->Regs.Ip = args[0];
-        _regs->SamplePeriod = args[1];
-        _regs->Addr = 0;
-    }
-
-    /// <summary>Top of a task's kernel stack, below the user's registers.</summary>
-    private static ulong KernelStackOf(TaskIdentity* identity) =>
-        identity->UserRegs != 0 ? identity->UserRegs : 0xffffc90000000000 + identity->Pid * 0x4000ul + 0x3f58;
-
-    // Session programs: what the entry half returned decides whether the return half runs, and eight bytes
-    // of cookie are kept in between, one entry a task and function.
-
-    private static bool EnterSession(Attachment attachment, EventRecord* record, HookSite site, ulong* args) =>
-        site.Kind is SiteKind.FunctionEntry or SiteKind.UserEntry || !attachment.SessionDeclined.Contains(record->Task);
-
-    private void NoteSession(Attachment attachment, HookSite site, ulong result)
-    {
-        if (site.Kind is not (SiteKind.FunctionEntry or SiteKind.UserEntry)) return;
-        foreach (Attachment other in attachment.Link?.Attachments ?? [])
-        {
-            if (other == attachment || other.Site.Name != site.Name) continue;
-            if (result != 0) other.SessionDeclined.Add(_currentTask);
-            else other.SessionDeclined.Remove(_currentTask);
-        }
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
         MapEpoch.Unregister(_epoch);
         NativeMemory.Free(_regs);
+        NativeMemory.Free(_requests);
         NativeMemory.AlignedFree(Context);
         _self.Free();
     }

@@ -35,8 +35,8 @@ internal unsafe struct EventRecord
     /// <summary>Bytes from here to the next event.</summary>
     public uint Bytes;
 
-    /// <summary>Keeps what follows 8-byte aligned.</summary>
-    public uint Padding;
+    /// <summary>Flood mode: 1 if the event comes after the call's latency, which was drawn when the event was sent.</summary>
+    public uint AfterLatency;
 
     /// <summary>The arguments of the event at this address.</summary>
     public static ulong* Args(EventRecord* record) => (ulong*)(record + 1) + 1;
@@ -91,6 +91,17 @@ internal sealed unsafe class EventBatch : IDisposable
         Used += bytes;
         Count++;
         return record;
+    }
+
+    /// <summary>Appends events that were laid out before; null if they do not fit, else the first of them.</summary>
+    public EventRecord* Append(ReadOnlySpan<byte> events, int count)
+    {
+        if (Count + count > MaxEvents || Used + events.Length > Capacity) return null;
+        byte* to = Memory + Used;
+        events.CopyTo(new Span<byte>(to, events.Length));
+        Used += events.Length;
+        Count += count;
+        return (EventRecord*)to;
     }
 
     /// <summary>Empties the batch for its next use.</summary>

@@ -3,7 +3,10 @@ using System.Text;
 
 namespace BpfSim.Kernel.Cpus;
 
-/// <summary>What programs see of the task that an event happened in; an execve gives the task a new one.</summary>
+/// <summary>
+/// What programs see of the task that an event happened in; an execve gives the task a new one. It begins with
+/// what a <see cref="Vm.Programs.RunRequest"/> carries of the task, in the same order.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct TaskIdentity
 {
@@ -16,6 +19,9 @@ internal unsafe struct TaskIdentity
     /// <summary>Address of the task_struct.</summary>
     public ulong TaskAddress;
 
+    /// <summary>The name, NUL-padded.</summary>
+    public fixed byte Comm[16];
+
     /// <summary>The cgroup's id.</summary>
     public ulong CgroupId;
 
@@ -24,9 +30,6 @@ internal unsafe struct TaskIdentity
 
     /// <summary>Thread group id of the parent.</summary>
     public ulong ParentTgid;
-
-    /// <summary>The name, NUL-padded.</summary>
-    public fixed byte Comm[16];
 
     /// <summary>The thread id.</summary>
     public readonly uint Pid => (uint)PidTgid;
@@ -76,7 +79,7 @@ internal sealed unsafe class TaskIdentities : IDisposable
     }
 
     /// <summary>The identity with this index.</summary>
-    public TaskIdentity* At(int index) => (TaskIdentity*)_chunks[index / ChunkSize] + index % ChunkSize;
+    public TaskIdentity* At(int index) => (TaskIdentity*)_chunks[(uint)index / ChunkSize] + (uint)index % ChunkSize;
 
     /// <summary>The task_struct of the latest task with a thread id, 0 if there was none.</summary>
     public ulong FindTask(uint pid)

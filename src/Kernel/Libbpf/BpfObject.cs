@@ -28,10 +28,10 @@ public sealed class BpfObject : IDisposable
         foreach (Vm.Programs.ProgramSpec program in spec.Programs) _programs.Add(new BpfObjectProgram(program));
     }
 
-    /// <summary>Opens an object file.</summary>
+    /// <summary>Opens an object file, or assembles a text (<c>*.s</c>).</summary>
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="ObjectException">It is not a BPF object.</exception>
-    public static BpfObject Open(string path) => new(ObjectFile.Open(path, SectionTable.All));
+    public static BpfObject Open(string path) => new(ObjectSource.Open(path));
 
     /// <summary>Opens an object from its bytes; the name begins the names of its global-data maps.</summary>
     /// <exception cref="ObjectException">The bytes are not a BPF object.</exception>

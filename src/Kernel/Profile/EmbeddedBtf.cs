@@ -13,7 +13,7 @@ internal static class EmbeddedBtf
         using Stream? stream = typeof(EmbeddedBtf).Assembly.GetManifestResourceStream(ResourceName);
         if (stream == null) return null;
         using var decoder = new BrotliStream(stream, CompressionMode.Decompress);
-        using var bytes = new MemoryStream();
+        using var bytes = new MemoryStream(5 * (int)stream.Length);
         decoder.CopyTo(bytes);
         return BtfData.Parse(bytes.ToArray());
     }

@@ -1,3 +1,4 @@
+using BpfSim.Kernel.Attach;
 using BpfSim.Vm.Btf;
 
 namespace BpfSim.Kernel.Profile;
@@ -8,7 +9,6 @@ namespace BpfSim.Kernel.Profile;
 /// </summary>
 public sealed class KernelProfile
 {
-    private const ulong TextBase = 0xffffffff81000000;
     private readonly Lazy<BtfData?> _btf;
     private IReadOnlyDictionary<string, string>? _options;
 
@@ -29,6 +29,12 @@ public sealed class KernelProfile
     /// <summary>The kernel's types; null if the profile has none.</summary>
     public BtfData? Btf => _btf.Value;
 
+    /// <summary>Begins to read the types on another thread, for a caller that will ask for them and has other things to do first.</summary>
+    public void Warm()
+    {
+        if (!_btf.IsValueCreated) Task.Run(() => _btf.Value?.FindId("task_struct", BtfKind.Struct));
+    }
+
     /// <summary>LINUX_VERSION_CODE: major, minor and patch in a byte each.</summary>
     public uint VersionCode { get; init; } = 6u << 16 | 18u << 8;
 
@@ -40,8 +46,7 @@ public sealed class KernelProfile
     }
 
     /// <summary>
-    /// Address of a function or variable by name, 0 if the kernel has none such. Addresses are made up, but each
-    /// symbol keeps its own, in the range where a kernel's text lies.
+    /// Address of a function or variable by name (<see cref="KernelSymbols.AddressOf"/>), 0 if the kernel has none such.
     /// </summary>
     public ulong SymbolAddress(string name)
     {
@@ -49,6 +54,6 @@ public sealed class KernelProfile
         uint id = Btf.FindId(name, BtfKind.Func);
         // A kernel without CONFIG_KALLSYMS_ALL knows the addresses of functions only.
         if (id == 0 && Options.GetValueOrDefault("CONFIG_KALLSYMS_ALL") == "y") id = Btf.FindId(name, BtfKind.Var);
-        return id == 0 ? 0 : TextBase + 64ul * id;
+        return id == 0 ? 0 : KernelSymbols.AddressOf(name);
     }
 }

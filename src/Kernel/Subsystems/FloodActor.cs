@@ -28,6 +28,7 @@ internal sealed class FloodActor : ReceiveActor
     private void OnRunFlood(RunFlood message)
     {
         _run = message;
+        _source.Begin();
         while (_pool.Take() is { } batch) Send(batch);
     }
 

@@ -11,6 +11,9 @@ namespace BpfSim.Kernel.Subsystems;
 /// </summary>
 internal sealed unsafe class FloodSource
 {
+    /// <summary>A call enters its function this long after it entered the kernel, and leaves the kernel this long after that, without its latency.</summary>
+    private const ulong EntryNs = 50, ExitNs = 100;
+
     private readonly uint _cpu;
     private readonly Simulation _simulation;
     private readonly RandomStream _random;
@@ -43,38 +46,58 @@ internal sealed unsafe class FloodSource
     /// <summary>Whether there is anything to emit.</summary>
     public bool HasWork => _calls.Count != 0;
 
+    /// <summary>
+    /// A run begins: lays out the events of each call for the sites at which programs hang now. That changes only
+    /// between runs (<see cref="HookTable"/>).
+    /// </summary>
+    public void Begin()
+    {
+        using var layout = new BatchPool(_cpu, 1);
+        EventBatch batch = layout.Take()!;
+        foreach (Call call in _calls)
+        {
+            batch.Reset();
+            LayOut(batch, call.SysEnter, call, 0, false, [], 0, call.EnterRecord);
+            LayOut(batch, call.Entry, call, EntryNs, false, call.Arguments, 0, []);
+            LayOut(batch, call.Return, call, EntryNs, true, call.Arguments, call.Result, []);
+            LayOut(batch, call.SysExit, call, ExitNs, true, [], 0, call.ExitRecord);
+            call.Events = new ReadOnlySpan<byte>(batch.Memory, batch.Used).ToArray();
+            call.EventCount = batch.Count;
+        }
+    }
+
     /// <summary>Fills a batch with as many whole system calls as fit.</summary>
     public void Fill(EventBatch batch)
     {
-        int idle = 0;
-        while (batch.Count + 4 <= EventBatch.MaxEvents && batch.Used + 2048 <= EventBatch.Capacity)
+        // Without programs nothing is delivered; the calls still count, but must not go on for ever.
+        for (int idle = 0; idle < 64; )
         {
             Call call = _calls[_next];
+            EventRecord* record = batch.Append(call.Events, call.EventCount);
+            if (record == null) break;
             if (++_next == _calls.Count) _next = 0;
             ulong bits = _random.Next(), latency = 400 + (bits & 0xfff);
-            int before = batch.Count;
             NowNs += 100 + (bits >> 12 & 0x3ff);
-            Add(batch, call.SysEnter, call.Task, call.EnterRecord);
-            NowNs += 50;
-            AddFunction(batch, call.Entry, call, 0);
-            NowNs += latency;
-            AddFunction(batch, call.Return, call, call.Result);
-            NowNs += 50;
-            Add(batch, call.SysExit, call.Task, call.ExitRecord);
-            call.Latency.Add(latency + 100, false);
+            for (int i = 0; i < call.EventCount; i++)
+            {
+                record->Sequence = ++_sequence;
+                record->TimeNs += NowNs + (record->AfterLatency == 0 ? 0 : latency);
+                record = (EventRecord*)((byte*)record + record->Bytes);
+            }
+            NowNs += ExitNs + latency;
             call.FunctionLatency.Add(latency, false);
-            // Without programs nothing is delivered; the calls still count, but must not go on for ever.
-            idle = batch.Count == before ? idle + 1 : 0;
-            if (idle >= 64) break;
+            call.Latency.Add(latency + ExitNs, false);
+            if (call.EventCount == 0) idle++;
         }
         Delivered += (ulong)batch.Count;
     }
 
-    /// <summary>Enters what was emitted since the last time into the ledger.</summary>
+    /// <summary>Counts at its sites and enters into the ledger what was emitted since the last time.</summary>
     public void WriteLedger(Ledger ledger)
     {
         foreach (Call call in _calls)
         {
+            foreach (HookSite site in (HookSite[])[call.SysEnter, call.Entry, call.Return, call.SysExit]) site.Pass(_cpu, call.Latency.Count);
             ledger.Merge(call.Name, call.Task.Tgid, call.Task.Comm, call.Latency);
             ledger.Merge(call.Entry.Name, call.Task.Tgid, call.Task.Comm, call.FunctionLatency);
             call.Latency = new LedgerEntry(false);
@@ -82,35 +105,19 @@ internal sealed unsafe class FloodSource
         }
     }
 
-    private void Add(EventBatch batch, HookSite site, SimTask task, byte[] record)
+    private static void LayOut(EventBatch batch, HookSite site, Call call, ulong delayNs, bool afterLatency, ulong[] arguments, ulong result, byte[] data)
     {
-        site.Pass(_cpu);
         if (!site.IsActive) return;
-        EventRecord* added = batch.Add(0, record.Length);
-        Fill(added, site, task);
-        EventRecord.Args(added)[0] = 0;
-        record.CopyTo(new Span<byte>(EventRecord.Record(added), record.Length));
-    }
-
-    private void AddFunction(EventBatch batch, HookSite site, Call call, ulong result)
-    {
-        site.Pass(_cpu);
-        if (!site.IsActive) return;
-        ulong[] arguments = call.Arguments;
-        EventRecord* added = batch.Add(arguments.Length, 0);
-        Fill(added, site, call.Task);
-        ulong* to = EventRecord.Args(added);
-        for (int i = 0; i < arguments.Length; i++) to[i] = arguments[i];
-        to[arguments.Length] = result;
-    }
-
-    private void Fill(EventRecord* record, HookSite site, SimTask task)
-    {
-        record->Sequence = ++_sequence;
-        record->TimeNs = NowNs;
+        EventRecord* record = batch.Add(arguments.Length, data.Length);
+        record->TimeNs = delayNs;
+        record->AfterLatency = afterLatency ? 1u : 0;
         record->Site = site.Index;
-        record->Task = task.Identity;
+        record->Task = call.Task.Identity;
         record->Stack = 0;
+        ulong* to = EventRecord.Args(record);
+        arguments.CopyTo(new Span<ulong>(to, arguments.Length));
+        to[arguments.Length] = result;
+        data.CopyTo(new Span<byte>(EventRecord.Record(record), data.Length));
     }
 
     private Call NewCall(SimTask task, ActivitySpec activity)
@@ -175,6 +182,11 @@ internal sealed unsafe class FloodSource
         public required byte[] EnterRecord { get; init; }
 
         public required byte[] ExitRecord { get; init; }
+
+        /// <summary>The events of one call as they go into a batch; times are counted from the call's begin.</summary>
+        public byte[] Events { get; set; } = [];
+
+        public int EventCount { get; set; }
 
         public LedgerEntry Latency { get; set; } = new(false);
 

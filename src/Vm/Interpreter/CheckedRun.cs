@@ -23,6 +23,7 @@ internal sealed unsafe class CheckedRun
     private CheckedProgram _program;
     private ulong[] _r = new ulong[Registers];
     private MemoryRegion?[] _regions = new MemoryRegion?[Registers];
+    private MemoryRegion? _contextRegion;
     private HelperPrototype? _helper;
     private ulong[] _helperArguments = [];
     private MemoryRegion?[] _helperRegions = [];
@@ -41,7 +42,7 @@ internal sealed unsafe class CheckedRun
     public ulong Main(ulong r1, ulong r2, string name, ulong size)
     {
         (_r[1], _r[2]) = (r1, r2);
-        _regions[1] = _memory.Add(name, r1, size);
+        _regions[1] = _contextRegion = _memory.Add(name, r1, size);
         ulong result = Function(0);
         if (!_program.Program.Verified) _context->Fuel = _fuel;
         return result;
@@ -266,8 +267,9 @@ internal sealed unsafe class CheckedRun
         if (load)
         {
             ulong value = Read(address, size);
+            bool fromContext = ReferenceEquals(_regions[register], _contextRegion);
             _r[insn.Dst] = op == InsnOp.LdxSx ? AluSemantics.SignExtend(value, size * 8) : value;
-            _regions[insn.Dst] = size == 8 ? _memory.Load(address, value) : null;
+            _regions[insn.Dst] = size == 8 ? _memory.Load(address, value) : size == 4 && fromContext ? Packet(value) : null;
             return true;
         }
 
@@ -280,6 +282,14 @@ internal sealed unsafe class CheckedRun
 
         Atomic(op, insn, address, size);
         return true;
+    }
+
+    /// <summary>Network contexts hold the addresses of packets, and of their ends, in 32 bits.</summary>
+    private MemoryRegion? Packet(ulong address)
+    {
+        foreach (MemoryRegion region in _program.Engine.Regions)
+            if (address - region.Start <= region.Size) return region;
+        return null;
     }
 
     private void Atomic(InsnOp op, Insn insn, ulong address, int size)

@@ -1,48 +1,45 @@
-using BpfSim.Maps;
 using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
 
 namespace BpfSim.Vm.Interpreter;
 
-/// <summary>Turns a program's instructions into what the loop runs; the operation's number comes from the instruction table by name.</summary>
-internal static unsafe class InsnDecoder
+/// <summary>
+/// Turns a program's instructions into what runs: chooses each one's handler by the syntax and operation of its
+/// row in the instruction table and by where its operands are.
+/// </summary>
+internal sealed unsafe class InsnDecoder
 {
-    private static readonly Dictionary<InsnForm, Op> s_operations = Operations();
-    private static readonly Dictionary<(Op, Op), Op> s_pairs = [];
-    private static readonly Dictionary<(Op, Op, Op), Op> s_triples = [];
+    private static readonly Type[] s_cache = [typeof(CacheA), typeof(CacheB), typeof(CacheC), typeof(CacheD)];
 
-    static InsnDecoder()
+    private readonly ExecutableProgram _program;
+    private readonly DecodedInsn* _decoded;
+    private readonly CachedRegisters[] _caches;
+    private readonly Type _fuel;
+    private CachedRegisters _cache;
+
+    private InsnDecoder(ExecutableProgram program, DecodedInsn* decoded)
     {
-        foreach (Op op in Enum.GetValues<Op>())
-        {
-            string[] parts = op.ToString().Split('_');
-            if (parts.Length == 2) s_pairs[(Enum.Parse<Op>(parts[0]), Enum.Parse<Op>(parts[1]))] = op;
-            if (parts.Length == 3) s_triples[(Enum.Parse<Op>(parts[0]), Enum.Parse<Op>(parts[1]), Enum.Parse<Op>(parts[2]))] = op;
-        }
+        _program = program;
+        _decoded = decoded;
+        _fuel = program.Verified ? typeof(Unlimited) : typeof(Limited);
+        _caches = [.. Enumerable.Range(0, program.FunctionStarts.Length).Select(n => CachedRegisters.Choose(program.Insns, program.FunctionStarts[n], End(program, n)))];
     }
 
     /// <summary>Decodes all slots into memory of the caller, which has one slot more than the program.</summary>
-    public static void Decode(ExecutableProgram program, DecodedInsn* decoded)
+    /// <returns>For each function the registers that it caches.</returns>
+    public static CachedRegisters[] Decode(ExecutableProgram program, DecodedInsn* decoded)
     {
-        Insn[] insns = program.Insns;
-        bool[] second = InsnChecks.SecondHalves(insns);
-        for (int slot = 0; slot < insns.Length; slot++)
-            decoded[slot] = second[slot] ? new DecodedInsn { Op = Op.Bad } : Decode(program, insns, slot);
-        decoded[insns.Length] = new DecodedInsn { Op = Op.Bad };
-        MarkStackBytes(program, decoded);
-        Fuse(decoded, insns.Length);
-    }
-
-    /// <summary>Tells a local call, in its unused source field, how many bytes of stack the function it calls needs clean.</summary>
-    private static void MarkStackBytes(ExecutableProgram program, DecodedInsn* decoded)
-    {
-        for (int slot = 0; slot < program.Insns.Length; slot++)
+        var decoder = new InsnDecoder(program, decoded);
+        for (int function = 0; function < program.FunctionStarts.Length; function++)
         {
-            if (decoded[slot].Op != Op.CallLocal) continue;
-            int function = Array.BinarySearch(program.FunctionStarts, slot + 1 + program.Insns[slot].Imm);
-            decoded[slot].Src = (ushort)(function < 0 ? ProgramRuntime.StackSize : StackBytes(program, function));
+            decoder._cache = decoder._caches[function];
+            int slot = program.FunctionStarts[function], end = End(program, function);
+            while (slot < end) slot += decoder.Decode(slot);
         }
+
+        decoded[program.Insns.Length] = new DecodedInsn { Handler = HandlerTable.Find(nameof(Handlers.Bad)) };
+        return decoder._caches;
     }
 
     /// <summary>
@@ -52,81 +49,166 @@ internal static unsafe class InsnDecoder
     internal static int StackBytes(ExecutableProgram program, int function)
     {
         if (program.StackDepths.Length > 0) return Math.Min(program.StackDepths[function], ProgramRuntime.StackSize);
-        int[] starts = program.FunctionStarts;
-        int start = starts[function], end = function + 1 < starts.Length ? starts[function + 1] : program.Insns.Length;
-        foreach (Insn insn in program.Insns.AsSpan(start, end - start))
+        int start = program.FunctionStarts[function];
+        foreach (Insn insn in program.Insns.AsSpan(start, End(program, function) - start))
             if ((InsnTable.Find(insn)?.Reads(insn) & (1 << 10)) > 0) return ProgramRuntime.StackSize;
         return 0;
     }
 
-    /// <summary>
-    /// Gives the first instruction of a frequent sequence the operation of the whole. The others stay as they
-    /// are: a jump may lead to them, and the sequence reads its operands there.
-    /// </summary>
-    private static void Fuse(DecodedInsn* decoded, int length)
+    private static int End(ExecutableProgram program, int function) =>
+        function + 1 < program.FunctionStarts.Length ? program.FunctionStarts[function + 1] : program.Insns.Length;
+
+    /// <summary>Decodes one instruction; returns the number of its slots.</summary>
+    private int Decode(int slot)
     {
-        for (int slot = 0; slot + 1 < length; slot++)
+        Insn insn = _program.Insns[slot];
+        ref DecodedInsn decoded = ref _decoded[slot];
+        decoded = new DecodedInsn { Imm = insn.Imm, Off = insn.Off, Dst = (byte)(8 * insn.Dst), Src = (byte)(8 * insn.Src) };
+        if (InsnChecks.Target(insn, slot) is { } target && target >= 0 && target < _program.Insns.Length) decoded.Target = _decoded + target;
+        if (FormOf(insn) is not { } form)
         {
-            Op first = decoded[slot].Op, second = decoded[slot + 1].Op;
-            if (slot + 2 < length && s_triples.TryGetValue((first, second, decoded[slot + 2].Op), out Op triple))
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.Bad));
+            return 1;
+        }
+
+        if (form.Row.Syntax == InsnSyntax.Call) Call(ref decoded, insn, slot);
+        else if (form.Row.Syntax == InsnSyntax.Packet) Packet(ref decoded, form, insn);
+        else decoded.Handler = Handler(form, insn, slot);
+        if (!insn.IsLdImm64) return 1;
+        decoded.Imm = (long)Load64(_program, _program.Insns, slot);
+        if (slot + 1 < _program.Insns.Length) _decoded[slot + 1] = new DecodedInsn { Handler = HandlerTable.Find(nameof(Handlers.Bad)) };
+        return 2;
+    }
+
+    /// <summary>The form of an instruction; of what only the verifier writes, the form of the plain load that it was, or of the move.</summary>
+    private static InsnForm? FormOf(Insn insn)
+    {
+        if (InsnTable.PercpuAddress.Code == insn.Code && InsnTable.PercpuAddress.Selects(insn)) return InsnTable.PercpuAddress;
+        if (!IsProbe(insn)) return InsnTable.Find(insn);
+        return InsnTable.Find(insn.Mode == MemMode.ProbeMem ? InsnOp.Ldx : InsnOp.LdxSx, insn.Size);
+    }
+
+    private static bool IsProbe(Insn insn) => insn.Class == InsnClass.Ldx && insn.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx;
+
+    private delegate*<DecodedInsn*, Frame*, ulong, ulong, ulong, ulong, ulong> Handler(InsnForm form, Insn insn, int slot)
+    {
+        Type dst = Operand(insn.Dst, typeof(DstInFrame));
+        Type src = form.Src.IsRegister ? Operand(insn.Src, typeof(SrcInFrame)) : typeof(Constant);
+        bool wide = form.Bits == 64;
+        switch (form.Row.Syntax)
+        {
+            // One address space exists, so that a cast or a per-CPU address is a move.
+            case InsnSyntax.AddrSpaceCast or InsnSyntax.MovePercpu:
+            case InsnSyntax.Binary when form.Row.Op == InsnOp.Mov:
+                return HandlerTable.Find(wide ? nameof(Handlers.Move64) : nameof(Handlers.Move32), dst, src);
+            case InsnSyntax.Binary or InsnSyntax.Negate:
+                return HandlerTable.Find(wide ? nameof(Handlers.Alu64) : nameof(Handlers.Alu32), Operation(typeof(AluOperations), form.Row.Op), dst, src);
+            case InsnSyntax.Swap:
+                return HandlerTable.Find(nameof(Handlers.Alu64), Operation(typeof(AluOperations), form.Row.Op), dst, src);
+            case InsnSyntax.MoveSignExtended:
+                return HandlerTable.Find(wide ? nameof(Handlers.MoveSigned64) : nameof(Handlers.MoveSigned32), dst, src);
+            case InsnSyntax.Load64:
+                return HandlerTable.Find(nameof(Handlers.LoadConstant), dst);
+            case InsnSyntax.Goto:
+                return HandlerTable.Find(nameof(Handlers.Jump), _fuel);
+            case InsnSyntax.Branch:
+                return HandlerTable.Find(wide ? nameof(Handlers.Branch64) : nameof(Handlers.Branch32), Operation(typeof(Conditions), form.Row.Op), dst, src, _fuel);
+            case InsnSyntax.MayGoto:
+                return HandlerTable.Find(nameof(Handlers.MayGoto), _fuel);
+            case InsnSyntax.Exit:
+                return HandlerTable.Find(nameof(Handlers.Exit), Result);
+            case InsnSyntax.Load:
+                bool probe = IsProbe(insn) || (slot < _program.Facts.Length && _program.Facts[slot].ProbeMem);
+                return HandlerTable.Find(probe ? nameof(Handlers.Probe) : nameof(Handlers.Load), Access(form), dst, src);
+            case InsnSyntax.Store:
+                return HandlerTable.Find(nameof(Handlers.Store), Access(form), dst, src);
+            case InsnSyntax.LoadAcquire:
+                return HandlerTable.Find(nameof(Handlers.LoadAcquire), Access(form), dst, src);
+            case InsnSyntax.StoreRelease:
+                return HandlerTable.Find(nameof(Handlers.StoreRelease), Access(form), dst, src);
+            case InsnSyntax.AtomicPlain:
+                return HandlerTable.Find(wide ? nameof(Handlers.Atomic64) : nameof(Handlers.Atomic32), Operation(typeof(AtomicOperations), form.Row.Op), dst, src);
+            case InsnSyntax.AtomicFetch:
+                return HandlerTable.Find(wide ? nameof(Handlers.AtomicFetch64) : nameof(Handlers.AtomicFetch32), Operation(typeof(AtomicOperations), form.Row.Op), dst, src);
+            case InsnSyntax.AtomicCompare:
+                return HandlerTable.Find(wide ? nameof(Handlers.CompareExchange64) : nameof(Handlers.CompareExchange32), dst, src, Result);
+            default:
+                throw new ArgumentOutOfRangeException(nameof(form), form.Row.Syntax, "no handler for this syntax");
+        }
+    }
+
+    private void Call(ref DecodedInsn decoded, Insn insn, int slot)
+    {
+        decoded.Cache = _cache;
+        if (insn.IsLocalCall)
+        {
+            int function = Array.BinarySearch(_program.FunctionStarts, slot + 1 + insn.Imm);
+            if (function < 0)
             {
-                decoded[slot].Op = triple;
-                slot += 2;
+                decoded.Handler = HandlerTable.Find(nameof(Handlers.Bad));
+                return;
             }
-            else if (s_pairs.TryGetValue((first, second), out Op pair)) decoded[slot++].Op = pair;
+
+            decoded.CalleeCache = _caches[function];
+            decoded.CalleeStack = StackBytes(_program, function);
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.CallLocal), _fuel);
+            return;
+        }
+
+        bool mayTailCall = insn.IsHelperCall && (_program.Verified || _program.Maps.Length > 0);
+        HelperPrototype? helper = (insn.IsKfuncCall ? _program.Kfuncs : _program.Helpers).Find(insn.Imm);
+        if (mayTailCall && insn.Imm == ProgramRuntime.TailCallHelper)
+        {
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.TailCall));
+        }
+        else if (helper is null || helper.Implementation == null)
+        {
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.CallMissing), Result);
+        }
+        else if (insn.IsHelperCall && _program.Verified && MapCalls.Find(insn.Imm) is { } call)
+        {
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.CallMap), call, Result);
+        }
+        else
+        {
+            decoded.Function = helper.Implementation;
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.CallHelper), Result, _fuel);
         }
     }
 
-    /// <summary>The name of a form's operation in <see cref="Op"/>; null if the operation depends on more than the form.</summary>
-    internal static string? NameOf(InsnForm form)
+    private void Packet(ref DecodedInsn decoded, InsnForm form, Insn insn)
     {
-        string name = form.Row.Op.ToString();
-        return form.Row.Syntax switch
-        {
-            InsnSyntax.Binary or InsnSyntax.Branch => $"{name}{form.Bits}{(form.IsRegisterForm ? 'X' : 'K')}",
-            InsnSyntax.Goto => "Ja",
-            InsnSyntax.MoveSignExtended or InsnSyntax.Swap or InsnSyntax.AddrSpaceCast or InsnSyntax.Call => null,
-            InsnSyntax.MayGoto or InsnSyntax.Exit or InsnSyntax.Load64 or InsnSyntax.Packet => name,
-            _ => $"{name}{form.Bits}",
-        };
+        decoded.Target = null;
+        decoded.Cache = _cache;
+        decoded.Dst = (byte)insn.SizeBytes;
+        Type src = form.Src.IsRegister ? Operand(insn.Src, typeof(SrcInFrame)) : typeof(Nothing);
+        decoded.Handler = HandlerTable.Find(nameof(Handlers.LoadPacket), src, Result);
     }
 
-    private static DecodedInsn Decode(ExecutableProgram program, Insn[] insns, int slot)
+    /// <summary>Where r0 is.</summary>
+    private Type Result => Operand(0, typeof(R0InFrame));
+
+    private Type Operand(int register, Type inFrame) =>
+        register == 10 ? typeof(FramePointer) : _cache.IndexOf(register) is >= 0 and var n ? s_cache[n] : inFrame;
+
+    /// <summary>The code of an operation, which has the operation's name.</summary>
+    private static Type Operation(Type among, InsnOp op)
     {
-        Insn insn = insns[slot];
-        var decoded = new DecodedInsn { Dst = (ushort)(insn.Dst * 8), Src = (ushort)(insn.Src * 8), Off = insn.Off, Imm = insn.Imm };
-        if (ProbeOf(insn) is { } probe)
-        {
-            decoded.Op = probe;
-            return decoded;
-        }
-
-        InsnForm? form = InsnTable.Find(insn);
-        if (form is null)
-        {
-            decoded.Op = Op.Bad;
-            return decoded;
-        }
-
-        decoded.Op = s_operations.TryGetValue(form, out Op op) ? op : Selected(form, insn);
-        if (InsnChecks.Target(insn, slot) is { } target && target >= 0 && target < insns.Length)
-            decoded.Jump = (int)(target - slot) * sizeof(DecodedInsn);
-        switch (form.Row.Op)
-        {
-            case InsnOp.LdImm64: decoded.Value = Load64(program, insns, slot); break;
-            case InsnOp.LdAbs or InsnOp.LdInd: decoded.Off = (short)insn.SizeBytes; break;
-            case InsnOp.CallHelper: Call(ref decoded, program.Helpers.Find(insn.Imm), program.Verified || program.Maps.Length > 0 ? insn.Imm : 0); break;
-            case InsnOp.CallKfunc: Call(ref decoded, program.Kfuncs.Find(insn.Imm), 0); break;
-        }
-
-        return decoded;
+        string name = op.ToString();
+        if (among == typeof(AtomicOperations)) name = name.Replace("Atomic", "", StringComparison.Ordinal).Replace("Fetch", "", StringComparison.Ordinal);
+        return among.GetNestedType(name) ?? throw new ArgumentOutOfRangeException(nameof(op), op, $"not among {among.Name}");
     }
 
-    private static void Call(ref DecodedInsn decoded, HelperPrototype? helper, int id)
+    private static Type Access(InsnForm form) => (form.Bits, form.Row.Op == InsnOp.LdxSx) switch
     {
-        decoded.Op = id == ProgramRuntime.TailCallHelper ? Op.TailCall : helper is null || helper.Implementation == null ? Op.CallMissing : Op.CallHelper;
-        if (decoded.Op == Op.CallHelper) decoded.Function = helper!.Implementation;
-    }
+        (8, false) => typeof(Accesses.Byte),
+        (16, false) => typeof(Accesses.Half),
+        (32, false) => typeof(Accesses.Word),
+        (8, true) => typeof(Accesses.SignedByte),
+        (16, true) => typeof(Accesses.SignedHalf),
+        (32, true) => typeof(Accesses.SignedWord),
+        _ => typeof(Accesses.Double),
+    };
 
     /// <summary>The value of a 64-bit load at run time.</summary>
     internal static ulong Load64(ExecutableProgram program, Insn[] insns, int slot)
@@ -143,39 +225,5 @@ internal static unsafe class InsnDecoder
             default:
                 return ((ulong)high << 32) | low;
         }
-    }
-
-    /// <summary>Loads that the verifier marked as ones that may fault.</summary>
-    private static Op? ProbeOf(Insn insn) => insn.Class != InsnClass.Ldx ? null : (insn.Mode, insn.Size) switch
-    {
-        (MemMode.ProbeMem, MemSize.B) => Op.ProbeLdx8,
-        (MemMode.ProbeMem, MemSize.H) => Op.ProbeLdx16,
-        (MemMode.ProbeMem, MemSize.W) => Op.ProbeLdx32,
-        (MemMode.ProbeMem, MemSize.Dw) => Op.ProbeLdx64,
-        (MemMode.ProbeMemSx, MemSize.B) => Op.ProbeLdxSx8,
-        (MemMode.ProbeMemSx, MemSize.H) => Op.ProbeLdxSx16,
-        (MemMode.ProbeMemSx, MemSize.W) => Op.ProbeLdxSx32,
-        _ => null,
-    };
-
-    /// <summary>Operations that a field of the instruction selects within a form.</summary>
-    private static Op Selected(InsnForm form, Insn insn) => (form.Row.Op, form.Bits) switch
-    {
-        (InsnOp.MovSx, 64) => insn.Off switch { 8 => Op.MovSx8To64, 16 => Op.MovSx16To64, _ => Op.MovSx32To64 },
-        (InsnOp.MovSx, _) => insn.Off == 8 ? Op.MovSx8To32 : Op.MovSx16To32,
-        // Host and program are little-endian. Only one address space exists here, so that a cast is a move.
-        (InsnOp.ToLe, _) => insn.Imm switch { 16 => Op.Truncate16, 32 => Op.Truncate32, _ => Op.Nop },
-        (InsnOp.ToBe or InsnOp.Bswap, _) => insn.Imm switch { 16 => Op.Swap16, 32 => Op.Swap32, _ => Op.Swap64 },
-        (InsnOp.AddrSpaceCast, _) => Op.Mov64X,
-        (InsnOp.CallLocal, _) => Op.CallLocal,
-        _ => Op.Bad,
-    };
-
-    private static Dictionary<InsnForm, Op> Operations()
-    {
-        var operations = new Dictionary<InsnForm, Op>();
-        foreach (InsnForm form in InsnTable.Forms)
-            if (NameOf(form) is { } name && Enum.TryParse(name, out Op op)) operations[form] = op;
-        return operations;
     }
 }

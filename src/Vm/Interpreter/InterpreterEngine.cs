@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
@@ -25,21 +26,21 @@ public sealed class InterpreterEngine : IProgramEngine
 /// <summary>A decoded program.</summary>
 internal sealed unsafe class InterpretedProgram : LoadedProgram
 {
-    private DecodedInsn* _code;
+    private readonly CachedRegisters[] _caches;
+    private ProgramImage* _image;
 
     public InterpretedProgram(ExecutableProgram program) : base(program)
     {
-        _code = (DecodedInsn*)NativeMemory.AlignedAlloc((nuint)(program.Insns.Length + 1) * (nuint)sizeof(DecodedInsn), 64);
-        InsnDecoder.Decode(program, _code);
-        StackBytes = InsnDecoder.StackBytes(program, 0);
+        int slots = program.Insns.Length + 1;
+        _image = (ProgramImage*)NativeMemory.AlignedAlloc((nuint)(sizeof(ProgramImage) + (slots * sizeof(DecodedInsn))), 64);
+        *_image = new ProgramImage { Code = (DecodedInsn*)(_image + 1), Handle = Handle, StackBytes = InsnDecoder.StackBytes(program, 0) };
+        _caches = InsnDecoder.Decode(program, _image->Code);
+        _image->Cache = _caches[0];
     }
 
     ~InterpretedProgram() => Dispose(false);
 
-    public DecodedInsn* Code => _code;
-
-    /// <summary>How much of the main function's stack is cleared before a run.</summary>
-    public int StackBytes { get; }
+    public ProgramImage* Image => _image;
 
     public override ulong Run(void* ctx, RunContext* context) => Run((ulong)ctx, 0, context);
 
@@ -52,8 +53,7 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
         context->Program = Handle;
         context->TailCalls = 0;
         context->Fault = RunFault.None;
-        ulong* arguments = stackalloc ulong[5] { r1, r2, 0, 0, 0 };
-        ulong result = InterpreterLoop.Run(this, 0, StackBytes, arguments, context);
+        ulong result = Start(0, r1, r2, 0, 0, 0, context);
         context->Ctx = ctx;
         context->Program = program;
         context->TailCalls = tailCalls;
@@ -67,9 +67,33 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
             throw new ArgumentOutOfRangeException(nameof(functionSlot), functionSlot, "no function starts here");
         nint program = context->Program;
         context->Program = Handle;
-        ulong* arguments = stackalloc ulong[5] { r1, r2, r3, r4, r5 };
-        ulong result = InterpreterLoop.Run(this, functionSlot, InsnDecoder.StackBytes(Program, function), arguments, context);
+        ulong result = Start(function, r1, r2, r3, r4, r5, context);
         context->Program = program;
+        return result;
+    }
+
+    /// <summary>Runs one function on a stack of its own.</summary>
+    /// <returns>r0, or 0 after a fault, which then stands in the context.</returns>
+    [SkipLocalsInit]
+    private ulong Start(int function, ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context)
+    {
+        byte* memory = stackalloc byte[ProgramRuntime.MaxFrames * Frame.Stride];
+        var first = (Frame*)(memory + ProgramRuntime.StackSize);
+        var state = new RunState
+        {
+            Context = context,
+            Last = (Frame*)((byte*)first + ((ProgramRuntime.MaxFrames - 1) * Frame.Stride)),
+            Fuel = context->Fuel,
+        };
+        *first = new Frame { Run = &state, Image = _image };
+        (first->Registers[1], first->Registers[2], first->Registers[3]) = (r1, r2, r3);
+        (first->Registers[4], first->Registers[5]) = (r4, r5);
+        Frame.ClearStack(first, function == 0 ? _image->StackBytes : InsnDecoder.StackBytes(Program, function));
+        DecodedInsn* code = _image->Code + Program.FunctionStarts[function];
+        _caches[function].Fill(first, out ulong a, out ulong b, out ulong c, out ulong d);
+        ulong result = code->Handler(code, first, a, b, c, d);
+        // A run without a limit leaves the caller's fuel alone.
+        if (!Program.Verified) context->Fuel = state.Fuel;
         return result;
     }
 
@@ -86,8 +110,8 @@ internal sealed unsafe class InterpretedProgram : LoadedProgram
 
     protected override void Dispose(bool disposing)
     {
-        NativeMemory.AlignedFree(_code);
-        _code = null;
+        NativeMemory.AlignedFree(_image);
+        _image = null;
         base.Dispose(disposing);
     }
 }

@@ -41,6 +41,22 @@ internal sealed partial class ProgramVerifier
     /// <summary>The lines about global functions that were found safe: all that the log of an accepted program keeps.</summary>
     internal string SafeFunctions => _safeFunctions.ToString();
 
+    /// <summary>Registers (bits 0 to 9) whose value matters before an instruction.</summary>
+    internal int LiveRegs(int insnIdx) => Aux[insnIdx].LiveRegsBefore;
+
+    /// <summary>Stack slots of a frame that may be read behind a state, as bits.</summary>
+    internal ulong LiveSlots(VerifierState state, int frameNo)
+    {
+        ulong live = 0;
+        _stackLiveness.Query(state);
+        for (int slot = 0; slot < state.Frames[frameNo]!.StackSlots; slot++)
+        {
+            if (_stackLiveness.IsAlive(state, frameNo, slot)) live |= 1ul << slot;
+        }
+
+        return live;
+    }
+
     /// <summary>Counts of checkpoints.</summary>
     internal ExploredStates Explored => _explored;
 
@@ -54,7 +70,7 @@ internal sealed partial class ProgramVerifier
         CheckEncodings();
         CheckCfg();
         ComputePostorder();
-        _compare = new StateCompare(Aux, AllowUninitStack, exploreAluLimits: false);
+        _compare = new StateCompare(Aux, AllowUninitStack, exploreAluLimits: false, Input.CompareAllNumbers);
         _explored = new ExploredStates(Insns.Length);
         _stackLiveness = new StackLiveness(Insns, ContainingSubprog, Subprogs, i => Aux[i].CallsCallback);
         CheckAttachTarget();

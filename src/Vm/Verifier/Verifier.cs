@@ -25,6 +25,7 @@ public static class EbpfVerifier
             errno = Judge(verifier);
         }
 
+        if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
         string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.ToString(), errno);
         if (log.Statistics)

@@ -3,6 +3,7 @@ using BpfSim.Vm.Btf;
 using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
+using BpfSim.Vm.Verifier.Exploration;
 
 namespace BpfSim.Vm.Verifier;
 
@@ -44,6 +45,12 @@ public sealed record VerifierInput
 
     /// <summary>BPF_LOG_* bits: 1, 2 and 4.</summary>
     public uint LogLevel { get; init; } = 1;
+
+    /// <summary>Who watches the walk; null for nobody.</summary>
+    internal IExplorationObserver? Observer { get; init; }
+
+    /// <summary>Pruning compares every number, as if its exact value mattered: then each run stays within the explored states with all its registers.</summary>
+    internal bool CompareAllNumbers { get; init; }
 }
 
 /// <summary>The verdict, and what the analysis found on the way.</summary>

@@ -211,6 +211,32 @@ public sealed unsafe class RuntimeTests
         Assert.Equal(report.Length == 0, context.Fault == RunFault.None);
     }
 
+    /// <summary>Instructions jump to each other for ever here: no stack may grow, and the collector must be able to stop the thread.</summary>
+    [Theory, MemberData(nameof(Engines))]
+    public void A_run_without_end_does_not_hold_up_the_garbage_collector(string engine)
+    {
+        using LoadedProgram loaded = Load(engine, BpfAssembler.Insns("again: r2 = *(u64 *)(r1 +0)\nif r2 == 0 goto again\nr0 = r2\nexit"), [0], []);
+        ulong[] flag = GC.AllocateArray<ulong>(1, pinned: true);
+        nint at = Marshal.UnsafeAddrOfPinnedArrayElement(flag, 0);
+        ulong result = 0;
+        var thread = new Thread(() =>
+        {
+            // Used up after some seconds, should the collector wait for the program.
+            RunContext context = new() { Fuel = 5_000_000_000, RandomState = 1 };
+            result = loaded.Run((ulong)at, 8, &context);
+        });
+        thread.Start();
+        for (int i = 0; i < 5; i++)
+        {
+            Thread.Sleep(2);
+            GC.Collect();
+        }
+
+        Volatile.Write(ref flag[0], 7);
+        thread.Join();
+        Assert.Equal(7UL, result);
+    }
+
     [Fact]
     public void The_observer_sees_registers_before_each_instruction()
     {

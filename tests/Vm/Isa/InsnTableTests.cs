@@ -1,5 +1,6 @@
 using BpfSim.Vm.Interpreter;
 using BpfSim.Vm.Isa;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Vm.Tests.Isa;
 
@@ -32,10 +33,13 @@ public sealed class InsnTableTests
     }
 
     [Fact]
-    public void The_interpreter_has_an_operation_for_every_form()
+    public void The_interpreter_has_code_for_every_form()
     {
         foreach (InsnForm form in InsnTable.Forms)
-            Assert.True(InsnDecoder.NameOf(form) is not { } name || Enum.TryParse(name, out Op _) || form.Row.Op is InsnOp.LdAbs or InsnOp.LdInd, $"{form.Row.Op} {form.Code:x2}");
+        {
+            using LoadedProgram loaded = new InterpreterEngine().Load(new ExecutableProgram { Insns = Sample.Of(form, new Random(1)), Verified = true });
+            Assert.NotNull(loaded);
+        }
     }
 
     [Theory]

@@ -14,7 +14,7 @@ namespace BpfSim.Cli.Commands.Prog;
 internal sealed class ProgDumpCommand : CliCommand
 {
     private readonly Argument<string> _form = new("xlated|jited") { Description = "Which form of the program" };
-    private readonly Argument<string> _file = new("FILE") { Description = "BPF object file" };
+    private readonly Argument<string> _file = new("FILE") { Description = "BPF object file, or assembler text (*.s)" };
     private readonly Argument<string[]> _words = new("opcodes|linum") { Description = "Also the instructions' bytes; source lines with file, line and column", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<string?> _program = new("--program") { Description = "Only this program", HelpName = "NAME" };
     private readonly Option<string?> _btf = ObjectInput.BtfOption();

@@ -11,7 +11,7 @@ namespace BpfSim.Cli.Commands.Prog;
 /// <summary><c>bpfsim prog run</c>: BPF_PROG_TEST_RUN.</summary>
 internal sealed class ProgRunCommand : CliCommand
 {
-    private readonly Argument<string> _file = new("FILE") { Description = "BPF object file" };
+    private readonly Argument<string> _file = new("FILE") { Description = "BPF object file, or assembler text (*.s)" };
     private readonly Option<string?> _program = new("--program") { Description = "The program; may be left out if there is only one", HelpName = "NAME" };
     private readonly Option<string?> _dataIn = new("--data-in") { Description = "Packet, at least 14 bytes (default for packet types: 64 zero bytes)", HelpName = "HEX|@FILE" };
     private readonly Option<string?> _ctxIn = new("--ctx-in") { Description = "First contents of the context", HelpName = "HEX|@FILE" };

@@ -10,7 +10,7 @@ namespace BpfSim.Cli.Commands.Prog;
 /// <summary><c>bpfsim prog show FILE</c>: what bpftool would list once the object is loaded.</summary>
 internal sealed class ProgShowCommand : CliCommand
 {
-    private readonly Argument<string> _file = new("FILE") { Description = "BPF object file" };
+    private readonly Argument<string> _file = new("FILE") { Description = "BPF object file, or assembler text (*.s)" };
     private readonly Option<string?> _btf = ObjectInput.BtfOption();
 
     public ProgShowCommand() : base("show", "Loads an object and lists its programs as bpftool does", "bpfsim prog show programs/opensnoop.bpf.o")

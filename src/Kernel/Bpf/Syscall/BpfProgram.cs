@@ -28,6 +28,7 @@ public sealed class BpfProgram : KernelObject
         LineInfos = attr.LineInfo;
         Tag = ComputeTag(attr.Insns);
         MaxContextOffset = FindMaxContextOffset(attr.Insns);
+        RunsInSeries = !loaded.Program.Insns.Any(i => i.IsHelperCall && loaded.Program.Helpers.Find(i.Imm)?.Name is "bpf_timer_start" or "bpf_tail_call");
         _maps = maps;
         foreach (MapObject map in maps) map.Get();
         _btf = btf;
@@ -60,6 +61,9 @@ public sealed class BpfProgram : KernelObject
 
     /// <summary>Bytes of context that the main program reads, as far as it reads them through plain copies of r1.</summary>
     internal int MaxContextOffset { get; }
+
+    /// <summary>Whether many events can be run in one call of the engine: it starts no timers, itself or by a tail call.</summary>
+    internal bool RunsInSeries { get; }
 
     private static int FindMaxContextOffset(Insn[] insns)
     {

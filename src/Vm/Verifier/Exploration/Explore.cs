@@ -76,6 +76,7 @@ internal sealed partial class ProgramVerifier
     {
         bool printState = false;
         bool takesBack = !Log.Detailed;
+        IExplorationObserver? observer = Input.Observer;
         int previous = -1;
         while (true)
         {
@@ -105,6 +106,7 @@ internal sealed partial class ProgramVerifier
                 if (aux.JumpPoint) PushHistory(HistoryFlags.None, 0);
                 if (Log.Enabled) LogInsn(ref printState);
                 aux.Seen = true;
+                observer?.Visit(InsnIdx, State);
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
                 bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall

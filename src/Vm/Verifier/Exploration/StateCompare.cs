@@ -18,7 +18,7 @@ internal enum Exactness
 /// Whether everything that was proved from an old state holds for a new one: each value of the new one
 /// must be possible in the old one, with the same relations between ids.
 /// </summary>
-internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool exploreAluLimits)
+internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool exploreAluLimits, bool allNumbers)
 {
     private const int MaxIds = 600;
     private readonly uint[] _oldIds = new uint[MaxIds];
@@ -35,7 +35,6 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
     }
 
     /// <summary>Whether the old state's verdict holds for the new one; ids above the generator are free for numbers without id.</summary>
-
     public bool Equal(VerifierState old, VerifierState cur, Exactness exact, uint idGenerator)
     {
         if (old.CurFrame != cur.CurFrame) return false;
@@ -104,7 +103,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
         {
             case RegType.Scalar:
                 if (exploreAluLimits) return SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckScalarIds(old.Id, cur.Id);
-                if (!old.Precise && exact == Exactness.NotExact) return true;
+                if (!old.Precise && exact == Exactness.NotExact && !allNumbers) return true;
                 // A number that was proved safe on its own is safe as somebody's sibling, too.
                 if (old.Id != 0 && (old.Id & RegisterState.AddConst) != (cur.Id & RegisterState.AddConst)) return false;
                 if ((old.Id & RegisterState.AddConst) != 0 && old.Off != cur.Off) return false;

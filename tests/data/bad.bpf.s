@@ -1,0 +1,4 @@
+.section socket
+.func bad
+r0 is 0
+exit
