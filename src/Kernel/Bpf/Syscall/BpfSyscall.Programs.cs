@@ -63,6 +63,7 @@ public sealed partial class BpfSyscall
             Helpers = _environment.Helpers,
             Kfuncs = _environment.Kfuncs,
             Facts = verdict.Facts,
+            Btf = btf?.Data,
             Verified = true,
         };
         var program = new BpfProgram(attr, attributes, typeInfo!, _environment.Engine.Load(executable), verdict, maps, btf,
