@@ -98,7 +98,7 @@ public static class MapTypes
             Check = MapChecks.Array, Create = (s, c) => new ArrayMap(s, c) },
         new() { Type = MapType.PercpuHash, Name = "percpu_hash", Batch = AllBatch, IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
             Flags = HashFlags & ~MapFlags.NumaNode, Check = MapChecks.Hash, Create = (s, c) => new HashMap(s, c) },
-        new() { Type = MapType.LruHash, Name = "lru_hash", Batch = AllBatch, Helpers = s_iterable, SpecialFields = s_hashFields,
+        new() { Type = MapType.LruHash, Name = "lru_hash", Batch = AllBatch, Helpers = s_iterable, SpecialFields = [.. s_hashFields.Where(f => f is not (SpecialFieldKind.SpinLock or SpecialFieldKind.ResSpinLock))],
             Flags = (HashFlags & ~MapFlags.NoPrealloc) | MapFlags.NoCommonLru, Check = MapChecks.Hash, Create = (s, c) => new HashMap(s, c) },
         new() { Type = MapType.LruPercpuHash, Name = "lru_percpu_hash", Batch = AllBatch, IsPerCpu = true, Helpers = s_perCpu, SpecialFields = s_perCpuFields,
             Flags = (HashFlags & ~(MapFlags.NoPrealloc | MapFlags.NumaNode)) | MapFlags.NoCommonLru, Check = MapChecks.Hash,

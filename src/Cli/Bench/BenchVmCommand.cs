@@ -60,7 +60,8 @@ internal sealed class BenchVmCommand : CliCommand
             foreach (VmBenchProgram program in VmBenchProgram.Load(name, Resource($"{name}.bpf.o"), compute)) yield return program;
     }
 
-    private static byte[] Resource(string name)
+    /// <summary>An embedded file of the benchmark.</summary>
+    internal static byte[] Resource(string name)
     {
         using Stream stream = typeof(BenchVmCommand).Assembly.GetManifestResourceStream($"bench.vm.{name}")
             ?? throw new CliException($"the resource bench.vm.{name} is missing from the build");

@@ -1,5 +1,7 @@
 using BpfSim.Maps;
 using BpfSim.Vm.Isa;
+using BpfSim.Vm.Object;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Cli.Bench;
 
@@ -19,6 +21,26 @@ internal static class VerifierBenchPrograms
         foreach (int n in new[] { 1_000, 100_000 }) yield return new($"bounded loop {n}", Loop(n), []);
         foreach (int n in new[] { 100, 1_000, 4_000 }) yield return new($"diamonds {n}", Diamonds(n), []);
         foreach (int n in new[] { 100, 1_000, 8_000 }) yield return new($"lookups {n}", Lookups(n), s_counters);
+        // More than 8192 tests for NULL in a row are too complex; with an end of its own for each, no path waits for long.
+        foreach (int n in new[] { 1_000, 10_000 }) yield return new($"lookups {n}, NULL exits", LookupsWithExits(n), s_counters);
+        yield return new("loop of full frames, to 1M", FullFrames(), []);
+        foreach (string name in new[] { "compute", "tables" })
+        {
+            foreach (VerifierBenchProgram program in Compiled(name)) yield return program;
+        }
+    }
+
+    /// <summary>The programs of the VM benchmark.</summary>
+    private static IEnumerable<VerifierBenchProgram> Compiled(string name)
+    {
+        ObjectSpec obj = ObjectFile.Parse(BenchVmCommand.Resource($"{name}.bpf.o"), name, [new SectionDefinition("socket", ProgramType.SocketFilter, 0)]);
+        foreach (ProgramSpec spec in obj.Programs)
+        {
+            string[] maps = [.. spec.MapReferences.Values.Distinct()];
+            Insn[] insns = [.. spec.Insns];
+            foreach ((int slot, string map) in spec.MapReferences) insns[slot] = insns[slot] with { Imm = Array.IndexOf(maps, map) };
+            yield return new(spec.Name, insns, [.. maps.Select(m => obj.FindMap(m)!)]);
+        }
     }
 
     private static Insn[] StraightLine(int length)
@@ -71,6 +93,58 @@ internal static class VerifierBenchPrograms
             program.Add(new(0x15, 0, 0, 2, 0));
             program.Add(new(0xb7, 1, 0, 0, 1));
             program.Add(new(0xdb, 0, 1, 0, 0));
+        }
+
+        return End(program);
+    }
+
+    private static Insn[] LookupsWithExits(int count)
+    {
+        var program = new List<Insn>();
+        for (int i = 0; i < count; i++)
+        {
+            program.Add(new(0x62, 10, 0, -4, i & 15));
+            program.Add(new(0xbf, 2, 10, 0, 0));
+            program.Add(new(0x07, 2, 0, 0, -4));
+            program.Add(new(0x18, 1, (int)PseudoSource.MapFd, 0, 0));
+            program.Add(default);
+            program.Add(new(0x85, 0, 0, 0, 1));
+            program.Add(new(0x55, 0, 0, 1, 0));
+            program.Add(new(0x95, 0, 0, 0, 0));
+            program.Add(new(0xb7, 1, 0, 0, 1));
+            program.Add(new(0xdb, 0, 1, 0, 0));
+        }
+
+        return End(program);
+    }
+
+    /// <summary>Eight frames with all their stack in use, and in the last a loop that only the limit of a million instructions ends: the most that states can take.</summary>
+    private static Insn[] FullFrames()
+    {
+        const int Frames = 8;
+        var program = new List<Insn>();
+        for (int frame = 0; frame < Frames; frame++)
+        {
+            for (int slot = 8; slot <= 512; slot += 8)
+            {
+                program.Add(new(0x85, 0, 0, 0, 7));
+                program.Add(new(0x7b, 10, 0, -slot, 0));
+            }
+
+            if (frame < Frames - 1)
+            {
+                // The next function follows behind this one's end.
+                program.Add(new(0x85, 0, 1, 0, 1));
+                program.Add(new(0x95, 0, 0, 0, 0));
+                continue;
+            }
+
+            program.Add(new(0xb7, 6, 0, 0, 0));
+            // A counter whose every value is a state of its own; the branch on an unknown number ends at once.
+            program.AddRange(
+            [
+                new(0x85, 0, 0, 0, 7), new(0x55, 0, 0, 1, 1), new(0x95, 0, 0, 0, 0), new(0x07, 6, 0, 0, 1), new(0xa5, 6, 0, -5, int.MaxValue),
+            ]);
         }
 
         return End(program);

@@ -41,6 +41,7 @@ internal sealed unsafe class VmBenchProgram : IDisposable
             Insns = verdict.Xlated,
             FunctionStarts = verdict.FunctionStarts,
             StackDepths = verdict.StackDepths,
+            ReadsUninitStack = verdict.ReadsUninitStack,
             Facts = verdict.Facts,
             Maps = Maps,
             Helpers = BenchHelpers.Table,

@@ -10,6 +10,9 @@ internal sealed class SeqBuffer
 
     private int _run;
 
+    /// <summary>Whether something did not fit.</summary>
+    public bool Overflowed { get; private set; }
+
     /// <summary>All bytes so far.</summary>
     public byte[] ToArray() => [.. _data];
 
@@ -19,7 +22,11 @@ internal sealed class SeqBuffer
     /// <summary>Appends; false if the run's room is used up.</summary>
     public bool Write(ReadOnlySpan<byte> bytes)
     {
-        if (_run + bytes.Length > MaxBytes) return false;
+        if (_run + bytes.Length > MaxBytes)
+        {
+            Overflowed = true;
+            return false;
+        }
         _run += bytes.Length;
         _data.AddRange(bytes);
         return true;

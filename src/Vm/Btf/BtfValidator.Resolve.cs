@@ -3,7 +3,7 @@ using BpfSim.Maps;
 namespace BpfSim.Vm.Btf;
 
 // What a type refers to: that it exists, has a size where one is needed, fits, and does not lead back.
-internal sealed partial class BtfValidator
+public sealed partial class BtfValidator
 {
     private const int MaxDepth = 32;
 
@@ -37,7 +37,7 @@ internal sealed partial class BtfValidator
         _states[id] = Visit.Open;
         if (walk == Walk.Any && type.Kind == BtfKind.Ptr) walk = Walk.Pointers;
         else if (walk == Walk.Any && (type.IsComposite || type.Kind == BtfKind.Array)) walk = Walk.Containers;
-        if (!IsReplaced(type)) VisitContent(type, walk, depth + 1);
+        VisitContent(type, walk, depth + 1);
         _states[id] = Visit.Done;
     }
 
@@ -80,7 +80,6 @@ internal sealed partial class BtfValidator
                     BtfType variable = _btf[info.TypeId];
                     if (variable.Kind != BtfKind.Var) throw Bad(type, "Not a VAR kind member");
                     Follow(variable, Walk.Any, depth);
-                    if (IsReplaced(variable)) continue;
                     long size = SizeOf(variable.TypeId);
                     if (size < 0) throw Bad(type, "Invalid type");
                     if (info.Size < size) throw Bad(type, "Invalid size");

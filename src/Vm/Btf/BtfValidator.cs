@@ -7,33 +7,27 @@ namespace BpfSim.Vm.Btf;
 /// Reading BTF needs much less than this; what fails here is still good for libbpf, but the kernel does not take it,
 /// and the programs are loaded without.
 /// </summary>
-internal sealed partial class BtfValidator
+public sealed partial class BtfValidator
 {
     private const uint InfoMask = 0x9f00ffff, MaxType = 0xfffff, MaxStrings = 0x1000000;
     private const int MaxIdentifier = 512, MaxBits = 128;
 
     private readonly BtfData _btf;
-    private readonly bool _externsReplaced;
 
-    private BtfValidator(BtfData btf, bool externsReplaced)
+    private BtfValidator(BtfData btf)
     {
         _btf = btf;
-        _externsReplaced = externsReplaced;
         _states = new Visit[btf.TypeCount];
     }
 
     /// <summary>Why the kernel refuses this BTF; null if it takes it.</summary>
     /// <param name="btf">The type information.</param>
-    /// <param name="externsReplaced">
-    /// Whether libbpf puts ordinary variables in the place of what is extern before it hands the BTF over; extern
-    /// functions, extern variables and the sections .ksyms and .kconfig are then not looked at.
-    /// </param>
-    public static BtfRefusal? Check(BtfData btf, bool externsReplaced)
+    public static BtfRefusal? Check(BtfData btf)
     {
         try
         {
             CheckHeader(btf);
-            var validator = new BtfValidator(btf, externsReplaced);
+            var validator = new BtfValidator(btf);
             for (uint id = 1; id < btf.TypeCount; id++) validator.CheckMeta(btf[id]);
             for (uint id = 1; id < btf.TypeCount; id++) validator.CheckType(id);
             for (uint id = 1; id < btf.TypeCount; id++) CheckTags(btf[id]);
@@ -41,7 +35,7 @@ internal sealed partial class BtfValidator
         }
         catch (RefusedException e)
         {
-            return new BtfRefusal(e.Errno, e.Message);
+            return new BtfRefusal(e.Errno, e.Message) { TypeId = e.TypeId };
         }
     }
 
@@ -98,7 +92,7 @@ internal sealed partial class BtfValidator
                 break;
             case BtfKind.Func:
                 if (!IsIdentifier(type.NameOffset)) throw Bad(type, "Invalid name");
-                if (!IsReplaced(type) && type.Linkage > BtfLinkage.Global) throw Bad(type, "Invalid func linkage");
+                if (type.Linkage > BtfLinkage.Global) throw Bad(type, "Invalid func linkage");
                 if (type.KindFlag) throw Bad(type, "Invalid btf_info kind_flag");
                 break;
             case BtfKind.FuncProto:
@@ -108,7 +102,6 @@ internal sealed partial class BtfValidator
             case BtfKind.Var:
                 CheckPlain(type);
                 if (!IsIdentifier(type.NameOffset)) throw Bad(type, "Invalid name");
-                if (IsReplaced(type)) break;
                 if (type.TypeId == 0) throw Bad(type, "Invalid type_id");
                 if (type.Linkage > BtfLinkage.Global) throw Bad(type, "Linkage not supported");
                 break;
@@ -175,7 +168,6 @@ internal sealed partial class BtfValidator
 
     private void CheckDatasec(BtfType type)
     {
-        if (IsReplaced(type)) return;
         if (type.Size == 0) throw Bad(type, "size == 0");
         if (type.KindFlag) throw Bad(type, "Invalid btf_info kind_flag");
         if (!IsSectionName(type.NameBytes)) throw Bad(type, "Invalid name");
@@ -189,14 +181,6 @@ internal sealed partial class BtfValidator
             if (end > type.Size) throw Bad(type, "Invalid offset+size");
         }
     }
-
-    /// <summary>Whether libbpf puts something else in the place of this before the kernel sees it.</summary>
-    private bool IsReplaced(BtfType type) => _externsReplaced && type.Kind switch
-    {
-        BtfKind.Func or BtfKind.Var => type.Linkage == BtfLinkage.Extern,
-        BtfKind.Datasec => type.Name is ".ksyms" or ".kconfig",
-        _ => false,
-    };
 
     private bool IsIdentifier(uint nameOffset)
     {
@@ -212,23 +196,21 @@ internal sealed partial class BtfValidator
         !name.IsEmpty && name.Length <= MaxIdentifier && !name.ContainsAnyExceptInRange((byte)' ', (byte)'~');
 
     private static RefusedException Bad(BtfType type, string what, Errno errno = Errno.EINVAL) =>
-        new($"[{type.Id}] {KindName(type.Kind)} {(type.NameOffset == 0 ? "(anon)" : type.Name)} {what}", errno);
-
-    private static string KindName(BtfKind kind) => kind switch
-    {
-        BtfKind.FuncProto => "FUNC_PROTO",
-        BtfKind.DeclTag => "DECL_TAG",
-        BtfKind.TypeTag => "TYPE_TAG",
-        _ => kind.ToString().ToUpperInvariant(),
-    };
+        new($"{BtfLoadLog.Head(type)} {what}", errno) { TypeId = type.Id };
 
     private sealed class RefusedException(string message, Errno errno = Errno.EINVAL) : Exception(message)
     {
         public Errno Errno { get; } = errno;
+
+        public uint TypeId { get; init; }
     }
 }
 
 /// <summary>Why BPF_BTF_LOAD refuses type information.</summary>
 /// <param name="Errno">The error that it returns.</param>
 /// <param name="Message">Type and reason, in the kernel's words.</param>
-public sealed record BtfRefusal(Errno Errno, string Message);
+public sealed record BtfRefusal(Errno Errno, string Message)
+{
+    /// <summary>The type at which it ends; 0 if none was looked at.</summary>
+    public uint TypeId { get; init; }
+}

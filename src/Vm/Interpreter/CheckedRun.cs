@@ -11,6 +11,9 @@ internal sealed unsafe class CheckedRun
 {
     private const int Registers = 12;
 
+    /// <summary>Not a slot: the function is over, and r0 is its result.</summary>
+    private const int EndOfFunction = -1;
+
     /// <summary>Stacks of this thread, by the number that are in use: pinned memory is not made anew for each run.</summary>
     [ThreadStatic]
     private static List<byte[]>? s_stacks;
@@ -28,7 +31,7 @@ internal sealed unsafe class CheckedRun
     private ulong[] _helperArguments = [];
     private MemoryRegion?[] _helperRegions = [];
     private long _fuel;
-    private uint _mayGoto = ProgramRuntime.MayGotoRounds;
+    private uint _mayGoto;
     private int _depth;
 
     public CheckedRun(CheckedProgram program, RunContext* context)
@@ -78,9 +81,11 @@ internal sealed unsafe class CheckedRun
     private ulong Function(int slot)
     {
         if (_depth == ProgramRuntime.MaxFrames * 2) return Stop(slot, RunFault.CallTooDeep, "callbacks are nested too deeply");
-        var frames = new Stack<(int Return, ulong[] Saved, MemoryRegion?[] SavedRegions, MemoryRegion Stack, CheckedProgram Program)>();
+        var frames = new Stack<(int Return, ulong[] Saved, MemoryRegion?[] SavedRegions, MemoryRegion Stack, CheckedProgram Program, uint MayGoto)>();
         MemoryRegion stack = NewStack();
         int entryDepth = _depth++;
+        uint outerMayGoto = _mayGoto;
+        _mayGoto = ProgramRuntime.MayGotoRounds;
         try
         {
             while (true)
@@ -89,30 +94,27 @@ internal sealed unsafe class CheckedRun
                 Insn insn = _program.Program.Insns[slot];
                 _context->InsnsExecuted++;
                 _program.Engine.Observer?.Invoke(_program.Program, slot, frames.Count + entryDepth, _r, _regions);
-                if (insn.IsExit)
-                {
-                    if (frames.Count == 0) return _r[0];
-                    FreeStack(stack);
-                    (slot, ulong[] saved, MemoryRegion?[] savedRegions, stack, _program) = frames.Pop();
-                    _context->Program = _program.Handle;
-                    saved.CopyTo(_r, 6);
-                    savedRegions.CopyTo(_regions, 6);
-                    continue;
-                }
-
                 if (insn.IsLocalCall)
                 {
                     if (frames.Count == ProgramRuntime.MaxFrames - 1) return Stop(slot, RunFault.CallTooDeep, "calls are nested deeper than 8 frames");
                     if (!Spend(slot)) return 0;
-                    frames.Push((slot + 1, _r[6..11], _regions[6..11], stack, _program));
+                    frames.Push((slot + 1, _r[6..11], _regions[6..11], stack, _program, _mayGoto));
+                    _mayGoto = ProgramRuntime.MayGotoRounds;
                     stack = NewStack();
                     slot += insn.Imm + 1;
                     continue;
                 }
 
-                int? next = Step(slot, insn);
-                if (next is null || _context->Fault != RunFault.None) return _context->Fault == RunFault.None ? _r[0] : 0;
+                int? next = insn.IsExit ? EndOfFunction : Step(slot, insn);
+                if (next is null || _context->Fault != RunFault.None) return 0;
                 slot = next.Value;
+                if (slot != EndOfFunction) continue;
+                if (frames.Count == 0) return _r[0];
+                FreeStack(stack);
+                (slot, ulong[] saved, MemoryRegion?[] savedRegions, stack, _program, _mayGoto) = frames.Pop();
+                _context->Program = _program.Handle;
+                saved.CopyTo(_r, 6);
+                savedRegions.CopyTo(_regions, 6);
             }
         }
         finally
@@ -120,10 +122,11 @@ internal sealed unsafe class CheckedRun
             FreeStack(stack);
             foreach (var frame in frames) FreeStack(frame.Stack);
             _depth--;
+            _mayGoto = outerMayGoto;
         }
     }
 
-    /// <summary>Runs one instruction; the next slot, or null if the run is over.</summary>
+    /// <summary>Runs one instruction; the next slot, <see cref="EndOfFunction"/>, or null after a fault.</summary>
     private int? Step(int slot, Insn insn)
     {
         if (insn.Class == InsnClass.Ldx && insn.Mode is MemMode.ProbeMem or MemMode.ProbeMemSx) return Probe(slot, insn);
@@ -151,7 +154,7 @@ internal sealed unsafe class CheckedRun
                 _regions[0] = null;
                 if (ProgramRuntime.LoadPacket(_program.Program, _r[6], offset, insn.SizeBytes, _context, out _r[0])) return slot + 1;
                 _r[0] = 0;
-                return null;
+                return EndOfFunction;
             default:
                 return Memory(slot, form, insn) ? slot + 1 : null;
         }
@@ -173,7 +176,11 @@ internal sealed unsafe class CheckedRun
 
     private ulong Operand(InsnForm form, Insn insn) => form.IsRegisterForm && form.Src.IsRegister ? _r[insn.Src] : (ulong)(long)insn.Imm;
 
-    private int? Jump(int slot, Insn insn) => Spend(slot) ? (int)InsnChecks.Target(insn, slot)! : null;
+    private int? Jump(int slot, Insn insn)
+    {
+        var target = (int)InsnChecks.Target(insn, slot)!;
+        return target > slot || Spend(slot) ? target : null;
+    }
 
     private bool Spend(int slot)
     {
@@ -196,6 +203,12 @@ internal sealed unsafe class CheckedRun
     {
         HelperPrototype? helper = (insn.IsKfuncCall ? _program.Program.Kfuncs : _program.Program.Helpers).Find(insn.Imm);
         if (insn.IsHelperCall && insn.Imm == ProgramRuntime.TailCallHelper) return TailCall(slot);
+        if (helper is null && !_program.Program.Verified)
+        {
+            Stop(slot, RunFault.BadInstruction, "there is no such function");
+            return null;
+        }
+
         if (helper is null || helper.Implementation == null)
         {
             SetResult(unchecked((ulong)-(long)Errno.EOPNOTSUPP), null);
@@ -224,7 +237,7 @@ internal sealed unsafe class CheckedRun
             return null;
         }
 
-        SetResult(_r[0], null);
+        SetResult(ProgramRuntime.TailCallFailed, null);
         if (_context->TailCalls >= ProgramRuntime.MaxTailCalls) return slot + 1;
         if (ProgramRuntime.TailCallTarget((MapHeader*)_r[2], (uint)_r[3]) is not { } target) return slot + 1;
         _regions[1] = context;
@@ -233,13 +246,14 @@ internal sealed unsafe class CheckedRun
         {
             _program = next;
             _context->Program = next.Handle;
+            _mayGoto = ProgramRuntime.MayGotoRounds;
             return 0;
         }
 
         uint tailCalls = _context->TailCalls;
         _r[0] = target.Run((void*)_r[1], _context);
         _context->TailCalls = tailCalls;
-        return null;
+        return EndOfFunction;
     }
 
     private void SetResult(ulong value, MemoryRegion? region)

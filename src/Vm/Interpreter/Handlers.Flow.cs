@@ -102,7 +102,7 @@ internal static unsafe partial class Handlers
         return i[1].Handler(i + 1, f, a, b, c, d);
     }
 
-    /// <summary>A helper or kfunc that nobody implements.</summary>
+    /// <summary>A helper or kfunc that exists, but that nobody implements.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static ulong CallMissing<TResult>(DecodedInsn* i, Frame* f, ulong a, ulong b, ulong c, ulong d)
         where TResult : struct, IOperand
@@ -124,12 +124,15 @@ internal static unsafe partial class Handlers
 
     /// <summary>The target takes over this frame; whoever called this function goes on when it exits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static ulong TailCall(DecodedInsn* i, Frame* f, ulong a, ulong b, ulong c, ulong d)
+    public static ulong TailCall<TResult>(DecodedInsn* i, Frame* f, ulong a, ulong b, ulong c, ulong d)
+        where TResult : struct, IOperand
     {
         i->Cache.Spill(f, a, b, c, d);
         switch (EnterTarget(f))
         {
-            case TailCallOutcome.Failed: return i[1].Handler(i + 1, f, a, b, c, d);
+            case TailCallOutcome.Failed:
+                TResult.Set(i, f, ref a, ref b, ref c, ref d, ProgramRuntime.TailCallFailed);
+                return i[1].Handler(i + 1, f, a, b, c, d);
             case TailCallOutcome.Ended:
                 if (f->Call == null) return f->Registers[0];
                 return Return(f, f->Registers[0]);

@@ -95,6 +95,8 @@ internal sealed unsafe class InsnDecoder
         Type dst = Operand(insn.Dst, typeof(DstInFrame));
         Type src = form.Src.IsRegister ? Operand(insn.Src, typeof(SrcInFrame)) : typeof(Constant);
         bool wide = form.Bits == 64;
+        // What only leads forward ends by itself.
+        Type fuel = InsnChecks.Target(insn, slot) > slot ? typeof(Unlimited) : _fuel;
         switch (form.Row.Syntax)
         {
             // One address space exists, so that a cast or a per-CPU address is a move.
@@ -110,11 +112,11 @@ internal sealed unsafe class InsnDecoder
             case InsnSyntax.Load64:
                 return HandlerTable.Find(nameof(Handlers.LoadConstant), dst);
             case InsnSyntax.Goto:
-                return HandlerTable.Find(nameof(Handlers.Jump), _fuel);
+                return HandlerTable.Find(nameof(Handlers.Jump), fuel);
             case InsnSyntax.Branch:
-                return HandlerTable.Find(wide ? nameof(Handlers.Branch64) : nameof(Handlers.Branch32), Operation(typeof(Conditions), form.Row.Op), dst, src, _fuel);
+                return HandlerTable.Find(wide ? nameof(Handlers.Branch64) : nameof(Handlers.Branch32), Operation(typeof(Conditions), form.Row.Op), dst, src, fuel);
             case InsnSyntax.MayGoto:
-                return HandlerTable.Find(nameof(Handlers.MayGoto), _fuel);
+                return HandlerTable.Find(nameof(Handlers.MayGoto), fuel);
             case InsnSyntax.Exit:
                 return HandlerTable.Find(nameof(Handlers.Exit), Result);
             case InsnSyntax.Load:
@@ -159,7 +161,11 @@ internal sealed unsafe class InsnDecoder
         HelperPrototype? helper = (insn.IsKfuncCall ? _program.Kfuncs : _program.Helpers).Find(insn.Imm);
         if (mayTailCall && insn.Imm == ProgramRuntime.TailCallHelper)
         {
-            decoded.Handler = HandlerTable.Find(nameof(Handlers.TailCall));
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.TailCall), Result);
+        }
+        else if (helper is null && !_program.Verified)
+        {
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.Bad));
         }
         else if (helper is null || helper.Implementation == null)
         {

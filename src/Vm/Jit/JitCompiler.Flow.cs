@@ -40,7 +40,7 @@ internal sealed unsafe partial class JitCompiler
         _frame = _function.HasCalls || stack > 128 ? stack : 0;
         if (_frame > 0) _e.AluRI(X86Alu.Sub, Rsp, _frame, true);
         if (_function.HasMayGoto) _e.StoreImm(MayGotoCounter(), MaxLoops, 8);
-        if ((_function.StackEscapes && _function.HasCalls) || !_verified) ClearStack();
+        if ((_function.StackEscapes && _function.HasCalls) || !_verified || _program.Source.ReadsUninitStack) ClearStack();
     }
 
     /// <summary>
@@ -49,7 +49,7 @@ internal sealed unsafe partial class JitCompiler
     /// </summary>
     private void ClearStack()
     {
-        int bytes = _hasFrame ? ((_verified ? _function.ClearBytes : _function.StackBytes) + 7) & ~7 : 0;
+        int bytes = _hasFrame ? ((_verified && !_program.Source.ReadsUninitStack ? _function.ClearBytes : _function.StackBytes) + 7) & ~7 : 0;
         if (bytes == 0) return;
         int offset = -bytes;
         if (bytes >= 16) _e.ZeroXmm0();
@@ -158,16 +158,17 @@ internal sealed unsafe partial class JitCompiler
     private void EmitMayGoto(in IrInsn n)
     {
         X86Memory counter = MayGotoCounter();
-        EmitFuelCheck(n.Slot);
         _e.AluMI(X86Alu.Sub, counter, 1, 8);
         int end = _e.NewLabel();
-        int target = _labels[n.Target];
+        int target = _labels[n.Target], slot = n.Slot;
+        bool goesBack = n.Target <= _index;
         _e.Jcc(X86Condition.Below, end);
         _cold.Add(() =>
         {
             // The counter stays at 0, so that the next may_goto gives up as well.
             _e.Bind(end);
             _e.StoreImm(counter, 0, 8);
+            if (goesBack) EmitFuelCheck(slot);
             _e.Jmp(target);
         });
     }

@@ -56,6 +56,62 @@ internal sealed partial class ObjectReader
         }
     }
 
+    /// <summary>
+    /// The kernel takes no externs. As libbpf does, those of .ksyms become ordinary integers, their functions one
+    /// dummy variable, and those of .kconfig get their places in the map.
+    /// </summary>
+    private void ReplaceExterns(BtfPatch patch)
+    {
+        if (_btf!.Find(".ksyms", BtfKind.Datasec) is { } symbols && symbols.Variables.Count > 0)
+        {
+            uint integer = FindInt() ?? patch.AddType(patch.AddString("int"), 1u << 24, 4, 1u << 24 | 32);
+            uint name = 0, dummy = 0;
+            BtfVarSecInfo[] variables = [.. symbols.Variables];
+            for (int i = 0; i < variables.Length; i++)
+            {
+                BtfType type = _btf[variables[i].TypeId];
+                if (type.Kind == BtfKind.Func)
+                {
+                    if (name == 0)
+                    {
+                        name = patch.AddString("dummy_ksym");
+                        dummy = patch.AddType(name, 14u << 24, integer, (uint)BtfLinkage.Global);
+                    }
+                    if (type.Target.Kind == BtfKind.FuncProto) patch.NameParameters(type.Target, name);
+                    patch.SetFuncLinkage(type, BtfLinkage.Global);
+                    variables[i] = variables[i] with { TypeId = dummy };
+                }
+                else if (type.Kind == BtfKind.Var)
+                {
+                    patch.SetVariable(type, integer, BtfLinkage.Global);
+                }
+                variables[i] = variables[i] with { Offset = 4 * (uint)i, Size = 4 };
+            }
+            patch.SetVariables(symbols, variables);
+            patch.SetDatasecSize(symbols, 4 * (uint)variables.Length);
+        }
+        if (_kconfig.Count == 0 || _btf.Find(".kconfig", BtfKind.Datasec) is not { } options) return;
+        BtfVarSecInfo[] settings = [.. options.Variables];
+        for (int i = 0; i < settings.Length; i++)
+        {
+            BtfType variable = _btf[settings[i].TypeId];
+            int known = _kconfig.FindIndex(k => k.Name == variable.Name);
+            if (known < 0) continue;
+            patch.SetVariable(variable, variable.TypeId, BtfLinkage.Global);
+            settings[i] = settings[i] with { Offset = (uint)_kconfig[known].Offset };
+        }
+        Array.Sort(settings, (a, b) => a.Offset.CompareTo(b.Offset));
+        patch.SetVariables(options, settings);
+        patch.SetDatasecSize(options, (uint)(_kconfig[^1].Offset + _kconfig[^1].Size));
+    }
+
+    private uint? FindInt()
+    {
+        foreach (BtfType type in _btf!.Types)
+            if (type is { Kind: BtfKind.Int, Size: 4, IntBits: 32, IntBitOffset: 0 } && type.IntEncoding is BtfIntEncoding.None or BtfIntEncoding.Signed) return type.Id;
+        return null;
+    }
+
     private BtfType? FindExternDeclaration(string name)
     {
         foreach (BtfType type in _btf!.FindAll(name))

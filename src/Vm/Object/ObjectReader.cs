@@ -51,7 +51,7 @@ internal sealed partial class ObjectReader
             if (program.Section.Index == _textSection && hasCalls) continue;
             specs.Add(ToSpec(program, linker));
         }
-        BtfRefusal? refusal = _btf == null ? null : BtfValidator.Check(_btf, externsReplaced: true);
+        BtfRefusal? refusal = _btf == null ? null : BtfValidator.Check(_btf);
         return new ObjectSpec
         {
             Name = _name,
@@ -148,9 +148,10 @@ internal sealed partial class ObjectReader
         var hidden = _programs.Where(p => p.Symbol.Binding != ElfBinding.Local && p.Symbol.IsHidden).Select(p => p.Symbol.Name).ToHashSet();
         foreach (BtfType type in _btf.Types)
         {
-            if (type.Kind == BtfKind.Func && hidden.Count != 0 && hidden.Contains(type.Name)) patch.MakeFuncStatic(type);
+            if (type.Kind == BtfKind.Func && hidden.Count != 0 && hidden.Contains(type.Name)) patch.SetFuncLinkage(type, BtfLinkage.Static);
             if (type.Kind == BtfKind.Datasec) FixDatasec(type, patch);
         }
+        ReplaceExterns(patch);
         _btf = patch.Apply();
         if (_btfExt != null && patch.Changed) _btfExt = BtfExtInfo.Parse(_elf.Find(".BTF.ext")!.Data.Span, _btf);
     }

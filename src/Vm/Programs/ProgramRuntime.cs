@@ -17,11 +17,17 @@ internal static unsafe class ProgramRuntime
     /// <summary>Bytes of stack that each function has.</summary>
     public const int StackSize = 512;
 
-    /// <summary>Rounds that may_goto grants a run (BPF_MAX_LOOPS).</summary>
+    /// <summary>
+    /// Rounds that may_goto grants a function each time it is called (BPF_MAX_LOOPS). The kernel's x86-64 JIT grants a
+    /// quarter of a second instead, which no simulation could repeat.
+    /// </summary>
     public const int MayGotoRounds = 8 * 1024 * 1024;
 
     /// <summary>The id of bpf_tail_call, which engines do themselves.</summary>
     public const int TailCallHelper = 12;
+
+    /// <summary>r0 behind a tail call that could not be made; the kernel's verifier lets no program read it.</summary>
+    public const ulong TailCallFailed = unchecked((ulong)-(long)Errno.EINVAL);
 
     private const int SkbLoadBytesHelper = 26;
 

@@ -27,8 +27,8 @@ internal sealed partial class ProgramVerifier
         TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
     }
 
-    /// <summary>Frames for reuse.</summary>
-    internal FramePool Frames => _frames;
+    /// <summary>Frames and states for reuse.</summary>
+    internal StatePool Pool => _pool;
 
     /// <summary>The line of the log that says why, if it is not simply the last.</summary>
     internal string? Decisive => _decisive;
@@ -49,7 +49,7 @@ internal sealed partial class ProgramVerifier
     {
         ulong live = 0;
         _stackLiveness.Query(state);
-        for (int slot = 0; slot < state.Frames[frameNo]!.StackSlots; slot++)
+        for (int slot = 0; slot < state.Peek(frameNo).StackSlots; slot++)
         {
             if (_stackLiveness.IsAlive(state, frameNo, slot)) live |= 1ul << slot;
         }

@@ -54,6 +54,9 @@ internal sealed partial class ProgramVerifier
     /// <summary>Privileged: stack that was never written may be read.</summary>
     internal bool AllowUninitStack { get; }
 
+    /// <summary>Some path reads stack that was never written, which engines then must provide zeroed.</summary>
+    internal bool ReadsUninitStack { get; private set; }
+
     /// <summary>Privileged: pointers may be stored and compared freely.</summary>
     internal bool AllowPtrLeaks { get; }
 

@@ -18,7 +18,7 @@ public static class EbpfVerifier
         var log = new VerifierLog(detailed ? input.LogLevel : input.LogLevel & 4);
         var verifier = new ProgramVerifier(input, log);
         Errno errno = Judge(verifier);
-        if (errno != Errno.None && !detailed)
+        if (errno != Errno.None && !detailed && (input.LogLevel & 1) != 0)
         {
             log = new VerifierLog(input.LogLevel | 1);
             verifier = new ProgramVerifier(input, log);
@@ -27,7 +27,7 @@ public static class EbpfVerifier
 
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
-        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.ToString(), errno);
+        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
@@ -42,7 +42,7 @@ public static class EbpfVerifier
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
             : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
-        return new VerifierResult
+        var result = new VerifierResult
         {
             Errno = errno,
             Message = message,
@@ -53,12 +53,16 @@ public static class EbpfVerifier
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],
+            ReadsUninitStack = verifier.ReadsUninitStack,
             InsnsProcessed = verifier.InsnsProcessed,
             TotalStates = verifier.Explored.Total,
             PeakStates = verifier.Explored.Peak,
+            PeakStateBytes = verifier.Explored.PeakBytes,
             MaxStatesPerInsn = verifier.Explored.MaxPerInsn,
             StackDepth = verifier.Subprogs.Count > 0 ? verifier.Subprogs[0].StackDepth : 0,
         };
+        verifier.Recycle();
+        return result;
     }
 
     private static Errno Judge(ProgramVerifier verifier)

@@ -80,6 +80,9 @@ public sealed record VerifierResult
     /// <summary>Bytes of stack that each function of <see cref="FunctionStarts"/> may touch, itself or through others.</summary>
     public int[] StackDepths { get; init; } = [];
 
+    /// <summary>Whether some path reads stack that was never written.</summary>
+    public bool ReadsUninitStack { get; init; }
+
     /// <summary>Facts by xlated slot.</summary>
     public InsnFacts[] Facts { get; init; } = [];
 
@@ -91,6 +94,9 @@ public sealed record VerifierResult
 
     /// <summary>States kept at the same time at most.</summary>
     public int PeakStates { get; init; }
+
+    /// <summary>Bytes of the states that were kept, or waited, at the same time at most.</summary>
+    public long PeakStateBytes { get; init; }
 
     /// <summary>Most states kept at one instruction.</summary>
     public int MaxStatesPerInsn { get; init; }

@@ -20,7 +20,7 @@ internal sealed class Snapshot
 /// <summary>All states that a verification explored, by instruction.</summary>
 internal sealed class ExploredSnapshots : IExplorationObserver
 {
-    private readonly FramePool _frames = new();
+    private readonly StatePool _frames = new();
     private readonly Stack<Snapshot> _free = new();
     private readonly List<Snapshot> _all = [];
     private readonly Dictionary<int, List<Snapshot>> _at = [];

@@ -114,8 +114,14 @@ internal sealed partial class FunctionWriter(Random random, int helpers, int cal
     private int NewNumber()
     {
         int r = PickFree();
-        switch (random.Next(6))
+        switch (random.Next(8))
         {
+            case 6 or 7 when _regs[6] == Holds.Context:
+                // All 64 bits unknown.
+                Add(0x61, r, 6, random.Next(2) == 0 ? 12 : 16, 0);
+                Add(random.Next(2) == 0 ? 0x27 : 0x67, r, 0, 0, 31);
+                if (random.Next(2) == 0) Add(0x27, r, 0, 0, -0x61c88647);
+                break;
             case 0: Add(0xb7, r, 0, 0, Immediate()); break;
             case 1: Add(0xb4, r, 0, 0, Immediate()); break;
             case 2 when _regs[6] == Holds.Context: Add(0x61, r, 6, random.Next(2) == 0 ? 12 : 16, 0); break;

@@ -22,7 +22,16 @@ public class SoundnessTests(ITestOutputHelper output)
         for (; runner.Accepted < wanted; seed++)
         {
             TypedProgram program = TypedProgram.Make(seed);
-            string? wrong = runner.Check(program, seed, RunsEach);
+            string? wrong;
+            try
+            {
+                wrong = runner.Check(program, seed, RunsEach);
+            }
+            catch (NullReferenceException e)
+            {
+                wrong = e.ToString();
+            }
+
             Assert.True(wrong == null, $"seed {seed}: {wrong}\n{string.Join('\n', Disassembler.Dump(program.Insns))}");
         }
 

@@ -164,6 +164,9 @@ internal static unsafe class PacketCode
     private static ulong CsumDiff(ulong from, ulong fromSize, ulong to, ulong toSize, ulong seed, RunContext* context)
     {
         if (((uint)fromSize & 3) != 0 || ((uint)toSize & 3) != 0) return Error(Errno.EINVAL);
+        // The verifier lets "value or NULL" pass with any size, as Linux does.
+        if (from == 0) fromSize = 0;
+        if (to == 0) toSize = 0;
         ulong sum = (uint)seed;
         for (uint i = 0; i < (uint)fromSize; i += 4) sum += ~*(uint*)(from + i);
         for (uint i = 0; i < (uint)toSize; i += 4) sum += *(uint*)(to + i);

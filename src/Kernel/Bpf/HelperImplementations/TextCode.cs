@@ -61,7 +61,7 @@ internal static unsafe class TextCode
         int error = FormatString.Format(new ReadOnlySpan<byte>((byte*)format, (int)(end - (byte*)format)), (ulong*)data, (int)length / 8, context, text);
         if (error != 0) return unchecked((ulong)(long)error);
         byte[] bytes = Encoding.Latin1.GetBytes(text.ToString());
-        if ((uint)size > 0)
+        if ((uint)size > 0 && buffer != 0)
         {
             int copied = Math.Min(bytes.Length, (int)size - 1);
             bytes.AsSpan(0, copied).CopyTo(new Span<byte>((byte*)buffer, copied));

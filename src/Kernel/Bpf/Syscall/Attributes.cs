@@ -55,6 +55,9 @@ public sealed record ProgLoadAttr
     /// <summary>fd_array; null if not given.</summary>
     public int[]? FdArray { get; init; }
 
+    /// <summary>prog_token_fd, meant only with BPF_F_TOKEN_FD.</summary>
+    public int ProgTokenFd { get; init; }
+
     /// <summary>fd_array_cnt: how many of <see cref="FdArray"/> are bound to the program at once.</summary>
     public uint FdArrayCnt { get; init; }
 
@@ -118,6 +121,12 @@ public sealed record MapCreateAttr
 
     /// <summary>map_token_fd, meant only with BPF_F_TOKEN_FD.</summary>
     public int MapTokenFd { get; init; }
+
+    /// <summary>excl_prog_hash: the SHA-256 of the only program that may use the map; empty for none.</summary>
+    public byte[] ExclProgHash { get; init; } = [];
+
+    /// <summary>excl_prog_hash_size: 32, or 0 without a hash.</summary>
+    public uint ExclProgHashSize { get; init; }
 }
 
 /// <summary>What BPF_BTF_LOAD is given.</summary>
@@ -131,6 +140,12 @@ public sealed record BtfLoadAttr
 
     /// <summary>btf_log_size in bytes.</summary>
     public uint LogSize { get; init; }
+
+    /// <summary>btf_flags: BPF_F_TOKEN_FD.</summary>
+    public uint Flags { get; init; }
+
+    /// <summary>btf_token_fd, meant only with BPF_F_TOKEN_FD.</summary>
+    public int TokenFd { get; init; }
 
     /// <summary>Out: what the checks say.</summary>
     public string LogBuf { get; set; } = "";
@@ -229,6 +244,18 @@ public sealed record LinkCreateAttr
 
     /// <summary>iter_info.map.map_fd of map element iterators.</summary>
     public int IterMapFd { get; init; }
+
+    /// <summary>netfilter.pf: the address family.</summary>
+    public uint NetfilterPf { get; init; }
+
+    /// <summary>netfilter.hooknum.</summary>
+    public uint NetfilterHooknum { get; init; }
+
+    /// <summary>netfilter.priority.</summary>
+    public int NetfilterPriority { get; init; }
+
+    /// <summary>netfilter.flags.</summary>
+    public uint NetfilterFlags { get; init; }
 }
 
 /// <summary>What the batch commands are given and give back.</summary>
@@ -249,8 +276,22 @@ public sealed record MapBatchAttr
     /// <summary>values, one behind the other.</summary>
     public byte[] Values { get; init; } = [];
 
+    private uint? _countIn;
+    private uint _count;
+
     /// <summary>count: in, room or number of elements; out, elements done.</summary>
-    public uint Count { get; set; }
+    public uint Count
+    {
+        get => _count;
+        set
+        {
+            _countIn ??= value;
+            _count = value;
+        }
+    }
+
+    /// <summary>count as it was given.</summary>
+    public uint CountIn => _countIn ?? 0;
 
     /// <summary>elem_flags.</summary>
     public ulong ElemFlags { get; init; }

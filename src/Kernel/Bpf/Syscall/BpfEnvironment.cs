@@ -45,6 +45,9 @@ internal sealed class BpfEnvironment
     /// <summary>Nanoseconds since the simulated boot.</summary>
     public required Func<ulong> Now { get; init; }
 
+    /// <summary>What iterators walk.</summary>
+    public required IteratorTargets IteratorTargets { get; init; }
+
     /// <summary>What CPUs share, for test runs.</summary>
     public required KernelState Kernel { get; init; }
 

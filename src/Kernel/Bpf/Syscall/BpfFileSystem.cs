@@ -4,13 +4,15 @@ namespace BpfSim.Kernel.Bpf;
 
 /// <summary>
 /// The simulated bpffs, mounted at <c>/sys/fs/bpf</c>: directories and pinned objects. Names in it may not
-/// contain a dot, as in the kernel. Paths elsewhere exist for nobody.
+/// contain a dot, as in the kernel. Of what lies elsewhere only the usual directories exist, and nothing can be pinned there.
 /// </summary>
 public sealed class BpfFileSystem
 {
     /// <summary>Where it is mounted.</summary>
     public const string Mount = "/sys/fs/bpf";
 
+    private static readonly HashSet<string> s_foreign =
+        ["", "/", "/bin", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sys", "/sys/fs", "/tmp", "/usr", "/var", "/var/tmp"];
     private readonly HashSet<string> _directories = [Mount];
     private readonly SortedDictionary<string, KernelObject> _pins = new(StringComparer.Ordinal);
     private readonly Lock _lock = new();
@@ -70,9 +72,11 @@ public sealed class BpfFileSystem
     {
         lock (_lock)
         {
+            value = null;
+            if (path.Length == 0) return -(int)Errno.ENOENT;
             path = Normalize(path);
             if (_pins.TryGetValue(path, out value)) return 0;
-            return _directories.Contains(path) ? -(int)Errno.EACCES : -(int)Errno.ENOENT;
+            return _directories.Contains(path) || s_foreign.Contains(path) ? -(int)Errno.EACCES : -(int)Errno.ENOENT;
         }
     }
 
@@ -83,7 +87,7 @@ public sealed class BpfFileSystem
         if (_pins.ContainsKey(normal) || _directories.Contains(normal)) return -(int)Errno.EEXIST;
         int slash = normal.LastIndexOf('/');
         string parent = slash < 0 ? "" : normal[..slash];
-        if (!normal.StartsWith(Mount + "/", StringComparison.Ordinal)) return -(int)Errno.EPERM;
+        if (!normal.StartsWith(Mount + "/", StringComparison.Ordinal)) return -(int)(s_foreign.Contains(parent) ? Errno.EPERM : Errno.ENOENT);
         if (!_directories.Contains(parent)) return -(int)(_pins.ContainsKey(parent) ? Errno.ENOTDIR : Errno.ENOENT);
         return normal[(slash + 1)..].Contains('.') ? -(int)Errno.EPERM : 0;
     }

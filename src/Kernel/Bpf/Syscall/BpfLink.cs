@@ -55,6 +55,15 @@ public sealed class BpfLink : KernelObject
         _hooks.Detach(Attachments);
     }
 
+    /// <summary>BPF_LINK_UPDATE: another program takes the place of the present one.</summary>
+    internal void Replace(BpfProgram program)
+    {
+        program.Get();
+        BpfProgram old = Program;
+        Program = program;
+        old.Put();
+    }
+
     /// <inheritdoc/>
     protected override void Release()
     {

@@ -134,7 +134,10 @@ public sealed class BpfProgram : KernelObject
     }
 
     /// <summary>The tag of a program: what identifies its instructions across loads.</summary>
-    public static byte[] ComputeTag(ReadOnlySpan<Insn> insns)
+    public static byte[] ComputeTag(ReadOnlySpan<Insn> insns) => ComputeDigest(insns)[..8];
+
+    /// <summary>The SHA-256 of the instructions with map descriptors zeroed, which begins with the tag.</summary>
+    internal static byte[] ComputeDigest(ReadOnlySpan<Insn> insns)
     {
         Insn[] copy = insns.ToArray();
         bool secondHalf = false;
@@ -156,7 +159,7 @@ public sealed class BpfProgram : KernelObject
                 secondHalf = false;
             }
         }
-        return SHA256.HashData(Insn.ToBytes(copy))[..8];
+        return SHA256.HashData(Insn.ToBytes(copy));
     }
 
     /// <summary>The program as a prog_array refers to it.</summary>
@@ -200,6 +203,9 @@ public sealed class MapObject : KernelObject
 
     /// <summary>The live map.</summary>
     public BpfMap Map { get; }
+
+    /// <summary>The SHA-256 of the only program that may use the map (excl_prog_hash); empty for none.</summary>
+    public byte[] ExclProgHash { get; internal init; } = [];
 
     /// <summary>The BTF that describes key and value, null if there is none.</summary>
     public BtfObject? Btf => _btf;
@@ -253,6 +259,19 @@ public sealed class BtfObject : KernelObject
 
     /// <summary>The parsed types.</summary>
     public Vm.Btf.BtfData Data { get; }
+
+    private Dictionary<string, uint>? _strings;
+
+    /// <summary>Where each string of the string section begins; made when first asked for.</summary>
+    internal Dictionary<string, uint> Strings => _strings ??= IndexStrings();
+
+    private Dictionary<string, uint> IndexStrings()
+    {
+        var strings = new Dictionary<string, uint>();
+        for (uint offset = 0; offset < Data.StringsLength; offset += (uint)Data.GetStringBytes(offset).Length + 1)
+            strings.TryAdd(Data.GetString(offset), offset);
+        return strings;
+    }
 
     /// <summary>Whether it describes the kernel rather than a program.</summary>
     public bool IsKernel { get; init; }

@@ -12,7 +12,7 @@ public sealed unsafe partial class BpfSyscall
     /// <summary>sizeof(union bpf_attr) in Linux 6.18.</summary>
     public const int AttrSize = 168;
 
-    private const int MaxString = 4096, PageSize = 4096;
+    private const int MaxString = 4096, PageSize = 4096, MaxSignature = 8192;
 
     /// <summary>
     /// bpf(2). Bytes behind the command's last field must be zero (-EINVAL), those behind the kernel's union too
@@ -55,7 +55,12 @@ public sealed unsafe partial class BpfSyscall
         BpfCommand.BPF_BTF_LOAD => 40,
         BpfCommand.BPF_MAP_LOOKUP_BATCH or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH or BpfCommand.BPF_MAP_UPDATE_BATCH
             or BpfCommand.BPF_MAP_DELETE_BATCH => 56,
-        BpfCommand.BPF_LINK_CREATE => 64,
+        BpfCommand.BPF_LINK_CREATE => 60,
+        BpfCommand.BPF_PROG_ATTACH or BpfCommand.BPF_PROG_DETACH => 32,
+        BpfCommand.BPF_PROG_QUERY => 64,
+        BpfCommand.BPF_TASK_FD_QUERY => 48,
+        BpfCommand.BPF_TOKEN_CREATE => 8,
+        BpfCommand.BPF_PROG_STREAM_READ_BY_FD => 20,
         _ => AttrSize,
     };
 
@@ -82,7 +87,12 @@ public sealed unsafe partial class BpfSyscall
                     MapExtra = a.U64(64),
                     ValueTypeBtfObjFd = a.I32(72),
                     MapTokenFd = a.I32(76),
+                    ExclProgHash = a.U64(80) == 0 ? [] : a.U32(88) == 32 ? a.Memory(80, 32).ToArray() : [0],
+                    ExclProgHashSize = a.U32(88),
                 });
+            case BpfCommand.BPF_MAP_LOOKUP_ELEM or BpfCommand.BPF_MAP_UPDATE_ELEM or BpfCommand.BPF_MAP_DELETE_ELEM
+                or BpfCommand.BPF_MAP_GET_NEXT_KEY or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM when IsUnwantedKey(a):
+                return -(int)Errno.EINVAL;
             case BpfCommand.BPF_MAP_LOOKUP_ELEM:
                 return MapLookupElem(a.I32(0), Key(a), Value(a), a.U64(24));
             case BpfCommand.BPF_MAP_UPDATE_ELEM:
@@ -98,9 +108,10 @@ public sealed unsafe partial class BpfSyscall
             case BpfCommand.BPF_PROG_LOAD:
                 return LoadFromBytes(a);
             case BpfCommand.BPF_OBJ_PIN:
-                return a.U64(0) == 0 ? -(int)Errno.EFAULT : ObjPin(a.I32(8), a.String(0)!, a.U32(12));
+                // The descriptor is looked at before the path.
+                return a.U64(0) == 0 && FindPinnable(a.I32(8)) != null ? -(int)Errno.EFAULT : ObjPin(a.I32(8), a.String(0) ?? "", a.U32(12), a.I32(16));
             case BpfCommand.BPF_OBJ_GET:
-                return a.I32(8) != 0 ? -(int)Errno.EINVAL : a.U64(0) == 0 ? -(int)Errno.EFAULT : ObjGet(a.String(0)!, a.U32(12));
+                return a.I32(8) != 0 ? -(int)Errno.EINVAL : a.U64(0) == 0 ? -(int)Errno.EFAULT : ObjGet(a.String(0)!, a.U32(12), a.I32(16));
             case BpfCommand.BPF_PROG_TEST_RUN:
                 return TestRunFromBytes(a);
             case BpfCommand.BPF_PROG_GET_NEXT_ID or BpfCommand.BPF_MAP_GET_NEXT_ID or BpfCommand.BPF_BTF_GET_NEXT_ID or BpfCommand.BPF_LINK_GET_NEXT_ID:
@@ -110,6 +121,9 @@ public sealed unsafe partial class BpfSyscall
             case BpfCommand.BPF_MAP_GET_FD_BY_ID:
                 return MapGetFdById(a.U32(0), a.U32(8));
             case BpfCommand.BPF_BTF_GET_FD_BY_ID:
+                // BPF_F_TOKEN_FD alone is known, and no descriptor is a token.
+                if ((a.U32(8) & ~FlagTokenFd) != 0) return -(int)Errno.EINVAL;
+                if (a.U32(8) != 0) return -(int)(Fds.Find(a.I32(12)) == null ? Errno.EBADF : Errno.EINVAL);
                 return BtfGetFdById(a.U32(0));
             case BpfCommand.BPF_LINK_GET_FD_BY_ID:
                 return LinkGetFdById(a.U32(0));
@@ -118,12 +132,7 @@ public sealed unsafe partial class BpfSyscall
             case BpfCommand.BPF_RAW_TRACEPOINT_OPEN:
                 return RawTracepointOpen(a.U64(0) == 0 ? null : a.String(0), a.I32(8), a.U64(16));
             case BpfCommand.BPF_BTF_LOAD:
-                if (a.U32(16) > MaxBtfBytes) return -(int)Errno.E2BIG;
-                if (a.U64(0) == 0 && a.U32(16) != 0) return -(int)Errno.EFAULT;
-                var btf = new BtfLoadAttr { Btf = a.Memory(0, a.U32(16)).ToArray(), LogLevel = a.U32(24), LogSize = a.U32(20) };
-                int loaded = BtfLoad(btf);
-                a.PutText(8, a.U32(20), btf.LogBuf);
-                return loaded;
+                return BtfFromBytes(a);
             case BpfCommand.BPF_MAP_LOOKUP_BATCH or BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_BATCH or BpfCommand.BPF_MAP_UPDATE_BATCH or BpfCommand.BPF_MAP_DELETE_BATCH:
                 return BatchFromBytes(command, a);
             case BpfCommand.BPF_LINK_CREATE:
@@ -136,10 +145,78 @@ public sealed unsafe partial class BpfSyscall
                 return EnableStats(a.U32(0));
             case BpfCommand.BPF_PROG_BIND_MAP:
                 return ProgBindMap(a.I32(0), a.I32(4), a.U32(8));
+            case BpfCommand.BPF_PROG_ATTACH or BpfCommand.BPF_PROG_DETACH:
+                var attach = new ProgAttachAttr
+                {
+                    TargetFd = a.I32(0),
+                    AttachBpfFd = a.I32(4),
+                    AttachType = (AttachType)a.U32(8),
+                    AttachFlags = a.U32(12),
+                    ReplaceBpfFd = a.I32(16),
+                    RelativeFd = a.I32(20),
+                    ExpectedRevision = a.U64(24),
+                };
+                return command == BpfCommand.BPF_PROG_ATTACH ? ProgAttach(attach) : ProgDetach(attach);
+            case BpfCommand.BPF_PROG_QUERY:
+                var query = new ProgQueryAttr { TargetFd = a.I32(0), AttachType = (AttachType)a.U32(4), QueryFlags = a.U32(8), AttachFlags = a.U32(12), Count = a.U32(24) };
+                int queried = ProgQuery(query);
+                if (queried != 0) return queried;
+                a.Put(12, query.AttachFlags);
+                a.Put(24, query.Count);
+                if (query.AttachType is AttachType.TcxIngress or AttachType.TcxEgress) a.Put64(56, query.Revision);
+                return 0;
+            case BpfCommand.BPF_TASK_FD_QUERY:
+                return TaskFdFromBytes(a);
+            case BpfCommand.BPF_ITER_CREATE:
+                return IterCreate(a.I32(0), a.U32(4));
+            case BpfCommand.BPF_TOKEN_CREATE:
+                // Delegation needs a bpffs that was mounted for it.
+                return a.U32(0) != 0 ? -(int)Errno.EINVAL : -(int)(Fds.Find(a.I32(4)) == null ? Errno.EBADF : Errno.EINVAL);
+            case BpfCommand.BPF_PROG_STREAM_READ_BY_FD:
+                int error = Resolve(a.I32(16), out BpfProgram _);
+                // Both streams of a program are there; nothing writes to them.
+                return error != 0 ? error : a.U32(12) is 1 or 2 ? 0 : -(int)Errno.ENOENT;
             default:
                 return -(int)Errno.EINVAL;
         }
     }
+
+    private int TaskFdFromBytes(AttrBytes a)
+    {
+        var attr = new TaskFdQueryAttr { Pid = a.U32(0), Fd = a.I32(4), Flags = a.U32(8) };
+        int result = TaskFdQuery(attr);
+        if (result != 0) return result;
+        byte[] text = Encoding.UTF8.GetBytes(attr.Buf);
+        uint room = a.U32(12);
+        a.Put(24, attr.ProgId);
+        a.Put(28, (uint)attr.FdType);
+        a.Put64(32, attr.ProbeOffset);
+        a.Put64(40, attr.ProbeAddr);
+        a.Put(12, (uint)text.Length);
+        a.PutText(16, room, attr.Buf);
+        return room != 0 && a.U64(16) != 0 && room < text.Length + 1 ? -(int)Errno.ENOSPC : 0;
+    }
+
+    private int BtfFromBytes(AttrBytes a)
+    {
+        bool plain = a.U32(32) == 0;
+        if (plain && a.U32(16) > MaxBtfBytes) return -(int)Errno.E2BIG;
+        if (plain && ((a.U64(8) == 0) != (a.U32(20) == 0))) return -(int)Errno.EINVAL;
+        if (plain && a.U64(0) == 0 && a.U32(16) != 0) return -(int)Errno.EFAULT;
+        var attr = new BtfLoadAttr
+        {
+            Btf = plain ? a.Memory(0, a.U32(16)).ToArray() : [], LogLevel = a.U32(24), LogSize = a.U32(20), Flags = a.U32(32), TokenFd = a.I32(36),
+        };
+        int result = BtfLoad(attr);
+        a.PutText(8, a.U32(20), attr.LogBuf);
+        a.Put(28, attr.LogTrueSize);
+        return result;
+    }
+
+    private KernelObject? FindPinnable(int fd) => Fds.Find(fd) is BpfProgram or MapObject or BpfLink ? Fds.Find(fd) : null;
+
+    /// <summary>Queues, stacks, bloom filters and ring buffers have no keys, and refuse a pointer to one.</summary>
+    private bool IsUnwantedKey(AttrBytes a) => a.U64(8) != 0 && FindMap(a.I32(0)) is { } map && map.Map.Spec.KeySize == 0;
 
     private uint KeySizeOf(int fd) => FindMap(fd)?.Map.Spec.KeySize ?? 0;
 
@@ -153,15 +230,15 @@ public sealed unsafe partial class BpfSyscall
         if (count is 0 or > MaxInsnsPrivileged) return -(int)Errno.E2BIG;
         if (a.U64(8) == 0) return -(int)Errno.EFAULT;
         if ((a.U64(32) == 0) != (a.U32(28) == 0)) return -(int)Errno.EINVAL;
+        if (a.U64(152) != 0) return -(int)(a.U32(160) > MaxSignature ? Errno.EINVAL : Errno.EOPNOTSUPP);
+        int error = CheckRecords(a, 76, 80, 88, 8);
+        if (error == 0) error = CheckRecords(a, 92, 96, 104, 16);
+        if (error != 0) return error;
         var functions = new List<FuncInfo>();
-        if (a.U32(88) != 0)
+        for (uint i = 0; i < a.U32(88); i++)
         {
-            if (a.U32(76) is < 8 or > 252 || a.U32(76) % 4 != 0) return -(int)Errno.EINVAL;
-            for (uint i = 0; i < a.U32(88); i++)
-            {
-                var record = (uint*)(a.U64(80) + i * a.U32(76));
-                functions.Add(new FuncInfo((int)record[0], record[1]));
-            }
+            var record = (uint*)(a.U64(80) + i * a.U32(76));
+            functions.Add(new FuncInfo((int)record[0], record[1]));
         }
         var attr = new ProgLoadAttr
         {
@@ -180,6 +257,7 @@ public sealed unsafe partial class BpfSyscall
             LineInfo = Lines(a),
             AttachBtfId = a.U32(108),
             AttachProgFd = a.I32(112),
+            ProgTokenFd = a.I32(144),
             FdArrayCnt = a.U32(148),
             FdArray = a.U64(120) == 0 ? null : MemoryMarshal.Cast<byte, int>(a.Memory(120, 4 * Math.Max(a.U32(148), Highest(a)))).ToArray(),
         };
@@ -187,6 +265,18 @@ public sealed unsafe partial class BpfSyscall
         a.PutText(32, a.U32(28), attr.LogBuf);
         a.Put(140, attr.LogTrueSize);
         return result;
+    }
+
+    /// <summary>The size, address and number of func_info or line_info records, whose known part has so many bytes.</summary>
+    private static int CheckRecords(AttrBytes a, int sizeAt, int addressAt, int countAt, uint known)
+    {
+        uint size = a.U32(sizeAt), count = a.U32(countAt);
+        if (count == 0) return 0;
+        if (count > int.MaxValue / known || size < known || size > 252 || size % 4 != 0) return -(int)Errno.EINVAL;
+        if (a.U64(addressAt) == 0) return -(int)Errno.EFAULT;
+        for (uint i = 0; size > known && i < count; i++)
+            if (new Span<byte>((byte*)(a.U64(addressAt) + i * size + known), (int)(size - known)).ContainsAnyExcept((byte)0)) return -(int)Errno.E2BIG;
+        return 0;
     }
 
     /// <summary>How many descriptors of fd_array the instructions refer to.</summary>
@@ -201,18 +291,25 @@ public sealed unsafe partial class BpfSyscall
     private List<LineInfo> Lines(AttrBytes a)
     {
         var lines = new List<LineInfo>();
-        if (Fds.Find(a.I32(72)) is not BtfObject btf || a.U32(92) < 16) return lines;
+        var btf = Fds.Find(a.I32(72)) as BtfObject;
         for (uint i = 0; i < a.U32(104); i++)
         {
             var record = (uint*)(a.U64(96) + i * a.U32(92));
-            lines.Add(new LineInfo((int)record[0], btf.Data.GetString(record[1]), btf.Data.GetString(record[2]), (int)(record[3] >> 10), (int)(record[3] & 0x3ff)));
+            lines.Add(new LineInfo((int)record[0], Text(record[1]), Text(record[2]), (int)(record[3] >> 10), (int)(record[3] & 0x3ff)));
         }
         return lines;
+
+        // Null, which no well-formed record has, stands for an offset outside: LineInfoCheck refuses it.
+        string Text(uint offset) => btf == null || offset >= btf.Data.StringsLength ? null! : btf.Data.GetString(offset);
     }
 
     private int TestRunFromBytes(AttrBytes a)
     {
+        // The kernel fills the duration in; those that run once take none.
+        if (a.U32(36) != 0 && FindProgram(a.I32(0))?.Type is ProgramType.RawTracepoint or ProgramType.RawTracepointWritable or ProgramType.Syscall)
+            return -(int)Errno.EINVAL;
         if ((a.U32(40) == 0) != (a.U64(48) == 0) || (a.U32(44) == 0) != (a.U64(56) == 0)) return -(int)Errno.EINVAL;
+        if (a.U64(16) == 0 && a.U32(8) >= EthernetHeader && FindProgram(a.I32(0))?.Type is ProgramType.SocketFilter or ProgramType.Xdp) return -(int)Errno.EFAULT;
         var attr = new TestRunAttr
         {
             ProgFd = a.I32(0),
@@ -264,8 +361,8 @@ public sealed unsafe partial class BpfSyscall
         {
             MapFd = a.I32(36),
             InBatch = a.U64(0) == 0 ? null : a.Memory(0, token).ToArray(),
-            Keys = a.Memory(16, count * keySize).ToArray(),
-            Values = a.Memory(24, count * valueSize).ToArray(),
+            Keys = lookup && a.U64(16) == 0 ? new byte[count * keySize] : a.Memory(16, count * keySize).ToArray(),
+            Values = lookup && a.U64(24) == 0 ? new byte[count * valueSize] : a.Memory(24, count * valueSize).ToArray(),
             Count = count,
             ElemFlags = a.U64(40),
             Flags = a.U64(48),
@@ -279,9 +376,11 @@ public sealed unsafe partial class BpfSyscall
         };
         a.Put(32, attr.Count);
         if (!lookup || result is not (0 or -(int)Errno.ENOENT)) return result;
+        if (attr.Count != 0 && (a.U64(8) == 0 || a.U64(16) == 0 || a.U64(24) == 0)) return -(int)Errno.EFAULT;
+        if (attr.Count == 0) return result;
         attr.Keys.AsSpan(0, (int)(attr.Count * keySize)).CopyTo(a.Memory(16, attr.Count * keySize));
         attr.Values.AsSpan(0, (int)(attr.Count * valueSize)).CopyTo(a.Memory(24, attr.Count * valueSize));
-        if (a.U64(8) != 0) attr.OutBatch.CopyTo(a.Memory(8, token));
+        attr.OutBatch.CopyTo(a.Memory(8, token));
         return result;
     }
 
@@ -305,6 +404,7 @@ public sealed unsafe partial class BpfSyscall
         else if (type is AttachType.TraceUprobeMulti or AttachType.TraceUprobeSession)
         {
             uint count = a.U32(48);
+            if (FindProgram(a.I32(0)) != null && (a.U64(16) == 0 || a.U64(24) == 0 || count == 0 || a.U32(52) > 1)) return -(int)Errno.EINVAL;
             if (count > 1 << 20) return -(int)Errno.E2BIG;
             attr = attr with
             {
@@ -315,6 +415,10 @@ public sealed unsafe partial class BpfSyscall
                 MultiFlags = a.U32(52),
                 Pid = a.U32(56),
             };
+        }
+        else if (type == AttachType.Netfilter)
+        {
+            attr = attr with { Cookie = 0, NetfilterPf = a.U32(16), NetfilterHooknum = a.U32(20), NetfilterPriority = a.I32(24), NetfilterFlags = a.U32(28) };
         }
         else if (type == AttachType.TraceIter && a.U64(16) != 0 && a.U32(24) >= 4)
         {
@@ -329,14 +433,19 @@ public sealed unsafe partial class BpfSyscall
     {
         KernelObject? value = ObjGetInfoByFd(a.I32(0));
         if (value == null) return Fds.Find(a.I32(0)) == null ? -(int)Errno.EBADFD : -(int)Errno.EINVAL;
-        if (a.U64(8) == 0 && a.U32(4) != 0) return -(int)Errno.EFAULT;
-        byte[] info = ObjectInfo.Write(value);
-        Span<byte> room = a.Memory(8, a.U32(4));
-        if (room.Length > info.Length && room[info.Length..].ContainsAnyExcept((byte)0)) return -(int)Errno.E2BIG;
-        int copied = Math.Min(room.Length, info.Length);
-        info.AsSpan(0, copied).CopyTo(room);
+        uint length = a.U32(4);
+        if (length > PageSize) return -(int)Errno.E2BIG;
+        if (a.U64(8) == 0 && length != 0) return -(int)Errno.EFAULT;
+        var info = new InfoBuffer(ObjectInfo.SizeOf(value));
+        Span<byte> room = a.Memory(8, length);
+        if (room.Length > info.Bytes.Length && room[info.Bytes.Length..].ContainsAnyExcept((byte)0)) return -(int)Errno.E2BIG;
+        int copied = Math.Min(room.Length, info.Bytes.Length);
+        room[..copied].CopyTo(info.Bytes);
+        ObjectInfo.Fill(value, info, KernelBtfId);
+        if (info.Error is not (0 or -(int)Errno.ENOSPC)) return info.Error;
+        info.Bytes.AsSpan(0, copied).CopyTo(room);
         a.Put(4, (uint)copied);
-        return 0;
+        return info.Error;
     }
 
     /// <summary>Fields of the attributes by their offset.</summary>
@@ -351,6 +460,8 @@ public sealed unsafe partial class BpfSyscall
         public ulong U64(int offset) => MemoryMarshal.Read<ulong>(_bytes[offset..]);
 
         public void Put(int offset, uint value) => MemoryMarshal.Write(_bytes[offset..], value);
+
+        public void Put64(int offset, ulong value) => MemoryMarshal.Write(_bytes[offset..], value);
 
         /// <summary>The memory that a pointer field leads to; empty for NULL.</summary>
         public Span<byte> Memory(int offset, uint length) => U64(offset) == 0 ? default : new Span<byte>((void*)U64(offset), (int)length);

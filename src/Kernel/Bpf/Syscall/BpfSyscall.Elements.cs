@@ -17,6 +17,11 @@ public sealed partial class BpfSyscall
         key = KeyOf(map, key);
         switch (map.Map.Spec.Type)
         {
+            // Arrays look at flags and index before the descriptor, hash tables after it.
+            case MapType.ProgArray or MapType.ArrayOfMaps or MapType.PerfEventArray when flags != 0:
+                return -(int)Errno.EINVAL;
+            case MapType.ProgArray or MapType.ArrayOfMaps or MapType.PerfEventArray when MemoryMarshal.Read<uint>(key) >= map.Map.Spec.MaxEntries:
+                return -(int)Errno.E2BIG;
             case MapType.ProgArray:
                 int error = Resolve(MemoryMarshal.Read<int>(value), out BpfProgram program);
                 if (error != 0) return error;
@@ -27,8 +32,7 @@ public sealed partial class BpfSyscall
                 if (error != 0) return error;
                 return map.Map.UpdateReference(key, inner.Map, flags);
             case MapType.PerfEventArray:
-                error = Resolve(MemoryMarshal.Read<int>(value), out PerfEventObject perfEvent);
-                if (error != 0) return error;
+                if (Fds.Find(MemoryMarshal.Read<int>(value)) is not PerfEventObject perfEvent) return -(int)Errno.EBADF;
                 return perfEvent.Buffer == null ? -(int)Errno.EINVAL : map.Map.UpdateReference(key, perfEvent.Buffer, flags);
             default:
                 return map.Map.Update(key, value, flags);

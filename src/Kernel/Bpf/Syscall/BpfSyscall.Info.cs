@@ -8,12 +8,15 @@ public sealed partial class BpfSyscall
     public KernelObject? ObjGetInfoByFd(int fd)
     {
         KernelObject? value = Fds.Find(fd);
-        if (value is PerfEventObject or StatsObject) value = null;
+        if (value is not (BpfProgram or MapObject or BtfObject or BpfLink)) value = null;
         // This command alone says EBADFD for a descriptor that is not open.
         int result = Fds.Find(fd) == null ? -(int)Errno.EBADFD : value == null ? -(int)Errno.EINVAL : 0;
         Traced(BpfCommand.BPF_OBJ_GET_INFO_BY_FD, new InfoAttr(fd, value switch { BpfProgram => 232u, MapObject => 104u, BtfObject => 32u, _ => 64u }), result);
         return value;
     }
+
+    /// <summary>Id of the kernel's own BTF, 0 if the machine has none.</summary>
+    private uint KernelBtfId { get; }
 
     /// <summary>BPF_ENABLE_STATS: programs count and time their runs until the descriptor is closed.</summary>
     public int EnableStats(uint type = 0)

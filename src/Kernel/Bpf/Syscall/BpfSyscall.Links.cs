@@ -59,11 +59,30 @@ public sealed partial class BpfSyscall
     /// <summary>BPF_LINK_UPDATE. Links of tracing programs cannot change their program: -EINVAL, as in the kernel.</summary>
     public int LinkUpdate(int linkFd, int newProgFd, uint flags = 0, int oldProgFd = 0)
     {
-        int result = (flags & ~4u) != 0 ? -(int)Errno.EINVAL : Resolve(linkFd, out BpfLink _);
-        if (result == 0) result = Resolve(newProgFd, out BpfProgram _);
-        if (result == 0 && flags == 0 && oldProgFd != 0) result = -(int)Errno.EINVAL;
-        if (result == 0) result = -(int)Errno.EINVAL;
+        int result = (flags & ~4u) != 0 ? -(int)Errno.EINVAL : Resolve(linkFd, out BpfLink link) is var error and not 0 ? error : Update(link);
         return Traced(BpfCommand.BPF_LINK_UPDATE, new LinkUpdateAttr(linkFd, newProgFd, flags, oldProgFd), result);
+
+        // Iterators take another program of the same kind; what hangs on events never does.
+        int Update(BpfLink link)
+        {
+            int error = Resolve(newProgFd, out BpfProgram program);
+            if (error != 0) return error;
+            if ((flags & 4) != 0)
+            {
+                error = Resolve(oldProgFd, out BpfProgram old);
+                if (error != 0) return error;
+                if (link.Type == BpfLinkType.Iter && old != link.Program) return -(int)Errno.EPERM;
+            }
+            else if (oldProgFd != 0)
+            {
+                return -(int)Errno.EINVAL;
+            }
+            if (link.Type != BpfLinkType.Iter || program.Type != link.Program.Type
+                || program.Attributes.ExpectedAttachType != link.Program.Attributes.ExpectedAttachType || program.Attributes.AttachBtfId != link.Program.Attributes.AttachBtfId)
+                return -(int)Errno.EINVAL;
+            link.Replace(program);
+            return 0;
+        }
     }
 
     /// <summary>BPF_LINK_DETACH: -EOPNOTSUPP for the kinds of links that tracing has, as in the kernel.</summary>
@@ -86,10 +105,18 @@ public sealed partial class BpfSyscall
 
     private int CreateLink(LinkCreateAttr attr)
     {
+        if (attr.AttachType == AttachType.StructOps) return Resolve(attr.ProgFd, out MapObject _) is var e and not 0 ? e : -(int)Errno.EINVAL;
         int error = Resolve(attr.ProgFd, out BpfProgram program);
+        if (error == 0) error = CheckAttachType(program, attr.AttachType);
         if (error != 0) return error;
         return (program.Type, attr.AttachType) switch
         {
+            (ProgramType.Netfilter, _) => RefuseNetfilter(attr),
+            (ProgramType.Xdp, _) => (attr.Flags & ~0xfu) != 0 || !IsDevice((uint)attr.TargetFd) ? -(int)Errno.EINVAL : -(int)Errno.EOPNOTSUPP,
+            (ProgramType.SchedCls, AttachType.TcxIngress or AttachType.TcxEgress) => NoTarget(program.Type, attr.AttachType, attr.TargetFd),
+            (ProgramType.SkSkb or ProgramType.SkMsg, _) => attr.Flags != 0 ? -(int)Errno.EINVAL : NoTarget(program.Type, attr.AttachType, attr.TargetFd),
+            (var type, var place) when IsCgroupType(type, place) => (attr.Flags & ~AttachMask) != 0 ? -(int)Errno.EINVAL : -(int)Errno.EBADF,
+
             (ProgramType.Kprobe, AttachType.TraceKprobeMulti or AttachType.TraceKprobeSession) => AttachKprobeMulti(program, attr),
             (ProgramType.Kprobe, AttachType.TraceUprobeMulti or AttachType.TraceUprobeSession) => AttachUprobeMulti(program, attr),
             (ProgramType.Kprobe or ProgramType.Tracepoint or ProgramType.PerfEvent, AttachType.PerfEvent) => AttachPerfEvent(program, attr),
@@ -100,6 +127,21 @@ public sealed partial class BpfSyscall
             _ => -(int)Errno.EINVAL,
         };
     }
+
+    /// <summary>Netfilter programs: the kernel's checks, then EOPNOTSUPP, because no packet of the simulation passes netfilter.</summary>
+    private static int RefuseNetfilter(LinkCreateAttr attr)
+    {
+        const uint ipv4 = 2, ipv6 = 10, hooks = 5, defragment = 1;
+        const int first = int.MinValue, last = int.MaxValue;
+        if (attr.Flags != 0) return -(int)Errno.EINVAL;
+        if (attr.NetfilterPf is not (ipv4 or ipv6)) return -AddressFamilyNotSupported;
+        if (attr.NetfilterHooknum >= hooks) return -(int)Errno.EPROTO;
+        if ((attr.NetfilterFlags & ~defragment) != 0) return -(int)Errno.EOPNOTSUPP;
+        if (attr.NetfilterPriority is first or last) return -(int)Errno.ERANGE;
+        return -(int)Errno.EOPNOTSUPP;
+    }
+
+    private const int AddressFamilyNotSupported = 97;
 
     private Attachment NewAttachment(SiteKind site, string name, HookKind kind, BpfProgram program, ulong cookie, uint pid = 0, bool session = false) =>
         new(Hooks.Site(site, name), kind, program, cookie, _environment.Cpus) { PidFilter = pid, IsSession = session };
@@ -113,9 +155,7 @@ public sealed partial class BpfSyscall
     private int AttachPerfEvent(BpfProgram program, LinkCreateAttr attr)
     {
         if (attr.Flags != 0) return -(int)Errno.EINVAL;
-        KernelObject? target = Fds.Find(attr.TargetFd);
-        if (target == null) return -(int)Errno.EBADF;
-        if (target is not PerfEventObject perfEvent) return -(int)Errno.EINVAL;
+        if (Fds.Find(attr.TargetFd) is not PerfEventObject perfEvent) return -(int)Errno.EBADF;
         PerfEventAttr what = perfEvent.Attr;
         ProgramType wanted = what.Type switch
         {
@@ -220,24 +260,6 @@ public sealed partial class BpfSyscall
         }
         if (attachment.Site.Attachments.Any(a => a.Program == program && a.Kind == attachment.Kind)) return -(int)Errno.EBUSY;
         return Install(new BpfLink(Hooks, BpfLinkType.Tracing, attachType, program, [attachment]) { Target = name, TargetBtfId = btfId });
-    }
-
-    private int AttachIterator(BpfProgram program, LinkCreateAttr attr)
-    {
-        if (attr.Flags != 0) return -(int)Errno.EINVAL;
-        uint btfId = program.Attributes.AttachBtfId;
-        string target = _environment.KernelBtf?.Find(btfId)?.Name ?? "";
-        target = target.StartsWith("bpf_iter_", StringComparison.Ordinal) ? target["bpf_iter_".Length..] : target;
-        MapObject? map = null;
-        if (target is "bpf_map_elem" or "bpf_sk_storage_map")
-        {
-            if (attr.IterMapFd == 0) return -(int)Errno.EBADF;
-            int error = Resolve(attr.IterMapFd, out MapObject found);
-            if (error != 0) return error;
-            found.Get();
-            map = found;
-        }
-        return Install(new BpfLink(Hooks, BpfLinkType.Iter, AttachType.TraceIter, program, []) { Target = target, TargetBtfId = btfId, IterMap = map });
     }
 }
 

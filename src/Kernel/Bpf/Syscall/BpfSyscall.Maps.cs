@@ -22,10 +22,11 @@ public sealed partial class BpfSyscall
         }
         if (attr.MapExtra != 0 && attr.MapType is not (MapType.BloomFilter or MapType.Arena)) return -(int)Errno.EINVAL;
         if ((attr.MapFlags & FlagRdonly) != 0 && (attr.MapFlags & FlagWronly) != 0) return -(int)Errno.EINVAL;
-        if ((attr.MapFlags & FlagNumaNode) != 0 ? attr.NumaNode != 0 : attr.NumaNode != 0 && attr.NumaNode != uint.MaxValue)
-            return -(int)Errno.EINVAL;
+        if ((attr.MapFlags & FlagNumaNode) != 0 && attr.NumaNode != 0) return -(int)Errno.EINVAL;
         if ((attr.MapFlags & FlagTokenFd) != 0) return -(int)(Fds.Find(attr.MapTokenFd) == null ? Errno.EBADF : Errno.EINVAL);
-        if (attr.MapIfindex != 0) return -(int)Errno.EINVAL;
+        if (attr.MapIfindex != 0) return -(int)(IsDevice(attr.MapIfindex) && attr.MapType is MapType.Array or MapType.Hash ? Errno.EOPNOTSUPP : Errno.EINVAL);
+        if ((attr.ExclProgHash.Length != 0) != (attr.ExclProgHashSize != 0) || (attr.ExclProgHashSize != 0 && attr.ExclProgHashSize != 32))
+            return -(int)Errno.EINVAL;
 
         MapSpec? inner = null;
         if (attr.MapType is MapType.ArrayOfMaps or MapType.HashOfMaps)
@@ -73,7 +74,7 @@ public sealed partial class BpfSyscall
             return -(int)Errno.EINVAL;
         }
         if (spec.SpecialFields.Count != 0) map.ReleaseFields = HelperImplementations.StorageCode.Release;
-        var value = new MapObject(map, btf);
+        var value = new MapObject(map, btf) { ExclProgHash = attr.ExclProgHash };
         _maps.Add(value);
         map.Id = value.Id;
         return Fds.Install(value);
@@ -89,8 +90,11 @@ public sealed partial class BpfSyscall
         int result = Access(fd, write: false, flags & ElemFlagLock, out MapObject map);
         if ((flags & ~ElemFlagLock) != 0) result = -(int)Errno.EINVAL;
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
-        if (result == 0) result = LookupValue(map, key, value, flags);
-        return Traced(BpfCommand.BPF_MAP_LOOKUP_ELEM, new MapElemAttr(fd, flags), result);
+        // Whether there is such an element comes before whether there is room for it.
+        if (result == 0 && value.Length < map.UserValueSize && map.Map.Spec.Type == MapType.BloomFilter) result = -(int)Errno.EFAULT;
+        else if (result == 0 && value.Length < map.UserValueSize) result = LookupValue(map, key, new byte[map.UserValueSize], flags) is var e and not 0 ? e : -(int)Errno.EFAULT;
+        else if (result == 0) result = LookupValue(map, key, value, flags);
+        return Traced(BpfCommand.BPF_MAP_LOOKUP_ELEM, new MapElemAttr(fd, flags, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_UPDATE_ELEM. Values of map-in-map, prog_array and perf_event_array are descriptors (4 bytes).</summary>
@@ -100,7 +104,7 @@ public sealed partial class BpfSyscall
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
         if (result == 0 && value.Length < map.UserValueSize) result = -(int)Errno.EFAULT;
         if (result == 0) result = UpdateValue(map, key, value[..(int)map.UserValueSize], flags);
-        return Traced(BpfCommand.BPF_MAP_UPDATE_ELEM, new MapElemAttr(fd, flags), result);
+        return Traced(BpfCommand.BPF_MAP_UPDATE_ELEM, new MapElemAttr(fd, flags, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_DELETE_ELEM.</summary>
@@ -109,7 +113,7 @@ public sealed partial class BpfSyscall
         int result = Access(fd, write: true, 0, out MapObject map);
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
         if (result == 0) result = DeleteValue(map, key);
-        return Traced(BpfCommand.BPF_MAP_DELETE_ELEM, new MapElemAttr(fd, 0), result);
+        return Traced(BpfCommand.BPF_MAP_DELETE_ELEM, new MapElemAttr(fd, 0, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_GET_NEXT_KEY: an empty key asks for the first one; -ENOENT after the last.</summary>
@@ -119,19 +123,19 @@ public sealed partial class BpfSyscall
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: true);
         if (result == 0 && nextKey.Length < map.Map.Spec.KeySize) result = -(int)Errno.EFAULT;
         if (result == 0) result = map.Map.GetNextKey(key, nextKey);
-        return Traced(BpfCommand.BPF_MAP_GET_NEXT_KEY, new MapElemAttr(fd, 0), result);
+        return Traced(BpfCommand.BPF_MAP_GET_NEXT_KEY, new MapElemAttr(fd, 0, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_LOOKUP_AND_DELETE_ELEM: reads and removes; of queues and stacks, pops.</summary>
     public int MapLookupAndDeleteElem(int fd, ReadOnlySpan<byte> key, Span<byte> value, ulong flags = 0)
     {
-        int result = Access(fd, write: true, flags & ElemFlagLock, out MapObject map);
+        int result = Access(fd, write: false, 0, out MapObject map);
         if ((flags & ~ElemFlagLock) != 0) result = -(int)Errno.EINVAL;
-        if (result == 0 && (map.Map.Spec.Flags & FlagWronly) != 0) result = -(int)Errno.EPERM;
+        if (result == 0) result = Access(fd, write: true, flags & ElemFlagLock, out map);
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
         if (result == 0 && value.Length < map.UserValueSize) result = -(int)Errno.EFAULT;
         if (result == 0) result = LookupAndDelete(map, key, value, flags);
-        return Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM, new MapElemAttr(fd, flags), result);
+        return Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM, new MapElemAttr(fd, flags, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_FREEZE: user space can no longer write; -EPERM if it is frozen already.</summary>
@@ -179,11 +183,12 @@ public sealed partial class BpfSyscall
     /// <summary>BPF_MAP_UPDATE_BATCH: <see cref="MapBatchAttr.Count"/> says how many were done.</summary>
     public int MapUpdateBatch(MapBatchAttr attr)
     {
-        int result = attr.Flags != 0 ? -(int)Errno.EINVAL : Access(attr.MapFd, write: true, attr.ElemFlags & ElemFlagLock, out _);
-        if (result == 0)
+        int result = Access(attr.MapFd, write: true, 0, out MapObject map);
+        if (result == 0 && UpdateReferences(map, attr) is { } references) result = references;
+        else if (result == 0)
         {
             uint count = attr.Count;
-            result = FindMap(attr.MapFd)!.Map.UpdateBatch(attr.Keys, attr.Values, ref count, attr.ElemFlags);
+            result = map.Map.UpdateBatch(attr.Keys, attr.Values, ref count, attr.ElemFlags);
             attr.Count = count;
         }
         return Traced(BpfCommand.BPF_MAP_UPDATE_BATCH, attr, result);
@@ -192,21 +197,40 @@ public sealed partial class BpfSyscall
     /// <summary>BPF_MAP_DELETE_BATCH.</summary>
     public int MapDeleteBatch(MapBatchAttr attr)
     {
-        int result = attr.Flags != 0 ? -(int)Errno.EINVAL : Access(attr.MapFd, write: true, attr.ElemFlags & ElemFlagLock, out _);
+        int result = Access(attr.MapFd, write: true, 0, out MapObject map);
         if (result == 0)
         {
             uint count = attr.Count;
-            result = FindMap(attr.MapFd)!.Map.DeleteBatch(attr.Keys, ref count, attr.ElemFlags);
+            result = map.Map.DeleteBatch(attr.Keys, ref count, attr.ElemFlags);
             attr.Count = count;
         }
         return Traced(BpfCommand.BPF_MAP_DELETE_BATCH, attr, result);
     }
 
+    /// <summary>BPF_MAP_UPDATE_BATCH of maps whose values are descriptors, one by one; null for other kinds.</summary>
+    private int? UpdateReferences(MapObject map, MapBatchAttr attr)
+    {
+        if (map.Map.Spec.Type is not (MapType.ArrayOfMaps or MapType.HashOfMaps)) return null;
+        if ((attr.ElemFlags & ~ElemFlagLock) != 0) return -(int)Errno.EINVAL;
+        uint count = attr.Count;
+        int keySize = (int)map.Map.Spec.KeySize;
+        if (attr.Keys.Length < count * keySize || attr.Values.Length < count * 4) return -(int)Errno.EFAULT;
+        for (attr.Count = 0; attr.Count < count; attr.Count++)
+        {
+            int at = (int)attr.Count;
+            int error = UpdateValue(map, attr.Keys.AsSpan(at * keySize, keySize), attr.Values.AsSpan(at * 4, 4), attr.ElemFlags);
+            if (error != 0) return error;
+        }
+        return 0;
+    }
+
     private int LookupBatch(MapBatchAttr attr, bool delete)
     {
-        if (attr.Flags != 0) return -(int)Errno.EINVAL;
-        int error = Access(attr.MapFd, write: delete, attr.ElemFlags & ElemFlagLock, out MapObject map);
+        int error = Access(attr.MapFd, write: false, 0, out MapObject map);
+        if (error == 0 && delete) error = Access(attr.MapFd, write: true, 0, out map);
         if (error != 0) return error;
+        // Only the hash kinds look at these flags.
+        if (attr.Flags != 0 && map.Map.Spec.Type is MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash) return -(int)Errno.EINVAL;
         uint count = attr.Count;
         var token = new byte[Math.Max(4, map.Map.Spec.KeySize)];
         int result = map.Map.LookupBatch(attr.InBatch, token, attr.Keys, attr.Values, ref count, attr.ElemFlags, delete);
@@ -217,4 +241,4 @@ public sealed partial class BpfSyscall
 }
 
 /// <summary>What the element commands are given besides key and value.</summary>
-public sealed record MapElemAttr(int MapFd, ulong Flags);
+public sealed record MapElemAttr(int MapFd, ulong Flags, bool HasKey = false);

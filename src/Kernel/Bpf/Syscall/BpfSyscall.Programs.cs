@@ -8,6 +8,7 @@ namespace BpfSim.Kernel.Bpf;
 public sealed partial class BpfSyscall
 {
     private const uint KnownProgFlags = 0xff | (1u << 16);
+    private const uint MaxBtfType = 0xfffff;
     private const int MaxInsnsPrivileged = 1_000_000, MaxInsnsUnprivileged = 4096, MaxUsedMaps = 64;
 
     /// <summary>BPF_PROG_LOAD: verifies and compiles a program. Returns its descriptor or -errno; the log is in the attributes.</summary>
@@ -29,9 +30,10 @@ public sealed partial class BpfSyscall
             KernelBtf = _environment.KernelBtf,
         };
         error = ResolveMaps(attr, out Insn[] insns, out List<MapObject> maps, out string? message);
+        if (error == 0) error = CheckBeforeVerification(attr, maps, btf, out message);
         if (error != 0)
         {
-            string log = message + "\nprocessed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
+            string log = (message == null ? "" : message + "\n") + "processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
             return FinishLog(attr, (attr.LogLevel & 3) != 0 ? log : "", error);
         }
 
@@ -59,6 +61,7 @@ public sealed partial class BpfSyscall
             Insns = verdict.Xlated,
             FunctionStarts = verdict.FunctionStarts,
             StackDepths = verdict.StackDepths,
+            ReadsUninitStack = verdict.ReadsUninitStack,
             Maps = [.. maps.Select(m => m.Map)],
             Helpers = _environment.Helpers,
             Kfuncs = _environment.Kfuncs,
@@ -79,6 +82,8 @@ public sealed partial class BpfSyscall
         btf = null;
         attachType = FixUpAttachType(attr.ProgType, attr.ExpectedAttachType);
         if ((attr.ProgFlags & ~KnownProgFlags) != 0) return -(int)Errno.EINVAL;
+        // BPF_F_TOKEN_FD: no descriptor of this process is a token.
+        if ((attr.ProgFlags & FlagTokenFd) != 0) return -(int)(Fds.Find(attr.ProgTokenFd) == null ? Errno.EBADF : Errno.EINVAL);
         int limit = _environment.Privileged ? MaxInsnsPrivileged : MaxInsnsUnprivileged;
         if (attr.Insns.Length == 0 || attr.Insns.Length > limit) return -(int)Errno.E2BIG;
         if (!_environment.Privileged && attr.ProgType is not (ProgramType.SocketFilter or ProgramType.CgroupSkb))
@@ -90,16 +95,12 @@ public sealed partial class BpfSyscall
         if (typeInfo == null) return -(int)Errno.EINVAL;
         if (!IsValidName(attr.ProgName)) return -(int)Errno.EINVAL;
         if (attr.ProgIfindex != 0) return -(int)Errno.EINVAL;
-        if (attr.ProgBtfFd != 0)
+        if (attr.FuncInfo.Count != 0 || attr.LineInfo.Count != 0)
         {
             error = Resolve(attr.ProgBtfFd, out BtfObject found);
             if (error != 0) return error;
             if (found.IsKernel) return -(int)Errno.EACCES;
             btf = found;
-        }
-        else if (attr.FuncInfo.Count != 0 || attr.LineInfo.Count != 0)
-        {
-            return -(int)Errno.EINVAL;
         }
         if ((attr.LogLevel & ~15u) != 0 || (attr.LogLevel == 0 && attr.LogSize != 0) || attr.LogSize > uint.MaxValue >> 2)
             return -(int)Errno.EINVAL;
@@ -108,29 +109,24 @@ public sealed partial class BpfSyscall
 
     private int CheckAttachment(ProgLoadAttr attr, uint attachType)
     {
-        bool takesBtfId = attr.ProgType is ProgramType.Tracing or ProgramType.Lsm or ProgramType.StructOps or ProgramType.Ext;
-        if (attr.AttachBtfId != 0 && !takesBtfId) return -(int)Errno.EINVAL;
         if (attr.AttachProgFd != 0)
         {
             KernelObject? target = Fds.Find(attr.AttachProgFd);
-            if (target == null) return -(int)Errno.EBADF;
             if (target is not (BpfProgram or BtfObject)) return -(int)Errno.EINVAL;
+            if (target is BtfObject { IsKernel: false }) return -(int)Errno.ENOTSUPP;
             if (target is BpfProgram && attr.ProgType is not (ProgramType.Tracing or ProgramType.Ext)) return -(int)Errno.EINVAL;
             if (target is BtfObject && attr.AttachBtfId == 0) return -(int)Errno.EINVAL;
         }
+        bool takesBtfId = attr.ProgType is ProgramType.Tracing or ProgramType.Lsm or ProgramType.StructOps or ProgramType.Ext;
+        if (attr.AttachBtfId != 0 && (!takesBtfId || attr.AttachBtfId > MaxBtfType)) return -(int)Errno.EINVAL;
         return attr.ProgType switch
         {
             ProgramType.Syscall or ProgramType.Ext when attachType != 0 => -(int)Errno.EINVAL,
             ProgramType.Netfilter when attachType != (uint)AttachType.Netfilter => -(int)Errno.EINVAL,
-            ProgramType.SkLookup when attachType != (uint)AttachType.SkLookup => -(int)Errno.EINVAL,
-            ProgramType.SkReuseport when attachType is not ((uint)AttachType.SkReuseportSelect
-                or (uint)AttachType.SkReuseportSelectOrMigrate) => -(int)Errno.EINVAL,
-            ProgramType.CgroupSock when attachType is not ((uint)AttachType.CgroupInetSockCreate
-                or (uint)AttachType.CgroupInetSockRelease or (uint)AttachType.CgroupInet4PostBind
-                or (uint)AttachType.CgroupInet6PostBind) => -(int)Errno.EINVAL,
             ProgramType.CgroupSkb when attachType > (uint)AttachType.CgroupInetEgress => -(int)Errno.EINVAL,
-            ProgramType.CgroupSockopt when attachType is not ((uint)AttachType.CgroupGetsockopt
-                or (uint)AttachType.CgroupSetsockopt) => -(int)Errno.EINVAL,
+            // The places that these have are those that they have sections for.
+            ProgramType.SkLookup or ProgramType.SkReuseport or ProgramType.CgroupSock or ProgramType.CgroupSockAddr or ProgramType.CgroupSockopt
+                when !SectionTable.All.Any(s => s.Type == attr.ProgType && s.AttachType == attachType) => -(int)Errno.EINVAL,
             _ => 0,
         };
     }
@@ -153,12 +149,13 @@ public sealed partial class BpfSyscall
         insns = (Insn[])attr.Insns.Clone();
         maps = [];
         message = null;
-        if (attr.FdArrayCnt != 0 && attr.FdArray != null)
+        if (attr.FdArrayCnt != 0)
         {
+            if (attr.FdArray == null) return -(int)Errno.EFAULT;
             foreach (int fd in attr.FdArray.Take((int)attr.FdArrayCnt))
             {
                 if (Fds.Find(fd) is MapObject bound) AddMap(maps, bound);
-                else if (Fds.Find(fd) is not BtfObject) return Fail(out message, Errno.EBADF, $"fd {fd} is not pointing to valid bpf_map or btf");
+                else if (Fds.Find(fd) is not BtfObject) return Fail(out message, Fds.Find(fd) == null ? Errno.EBADF : Errno.EINVAL, $"fd {fd} is not pointing to valid bpf_map or btf");
             }
         }
         for (int i = 0; i < insns.Length; i++)
@@ -189,6 +186,21 @@ public sealed partial class BpfSyscall
         return 0;
     }
 
+    /// <summary>What stands between attributes and verifier: exclusive maps, struct_ops without a struct, the line records.</summary>
+    private static int CheckBeforeVerification(ProgLoadAttr attr, List<MapObject> maps, BtfObject? btf, out string? message)
+    {
+        message = null;
+        foreach (MapObject map in maps)
+            if (map.ExclProgHash.Length != 0 && !map.ExclProgHash.AsSpan().SequenceEqual(BpfProgram.ComputeDigest(attr.Insns)))
+                return Fail(out message, Errno.EACCES, "program's hash doesn't match map's excl_prog_hash");
+        if (btf != null && LineInfoCheck.Find(attr) is { } wrong) return Fail(out message, Errno.EINVAL, wrong);
+        // The kernel's table of structs that programs can implement is empty here: nothing in the simulation would call them.
+        if (attr.ProgType != ProgramType.StructOps) return 0;
+        if (!IsGplCompatible(attr.License!)) return Fail(out message, Errno.EINVAL, "struct ops programs must have a GPL compatible license");
+        if (attr.AttachBtfId != 0) message = $"attach_btf_id {attr.AttachBtfId} is not a supported struct";
+        return -(int)Errno.ENOTSUPP;
+    }
+
     private static int AddMap(List<MapObject> maps, MapObject map)
     {
         int index = maps.IndexOf(map);
@@ -205,7 +217,7 @@ public sealed partial class BpfSyscall
 
     /// <summary>
     /// Hands the log to user space. A buffer that is too small keeps the end of the log (BPF_LOG_FIXED, bit 3:
-    /// the beginning) and turns success into ENOSPC.
+    /// the beginning) and makes the call fail with ENOSPC.
     /// </summary>
     private static int FinishLog(ProgLoadAttr attr, string log, int result)
     {
@@ -217,7 +229,7 @@ public sealed partial class BpfSyscall
         }
         int room = (int)attr.LogSize - 1;
         attr.LogBuf = (attr.LogLevel & 8) != 0 ? log[..room] : log[^room..];
-        return result == 0 || result == -(int)Errno.ENOSPC ? -(int)Errno.ENOSPC : result;
+        return -(int)Errno.ENOSPC;
     }
 
     /// <summary>BPF_PROG_BIND_MAP: the map lives as long as the program.</summary>

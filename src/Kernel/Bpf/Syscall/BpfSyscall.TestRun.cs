@@ -50,9 +50,9 @@ public sealed unsafe partial class BpfSyscall
         int error = ReadContext(attr, SkbSize, out byte[] ctx);
         if (error != 0) return error;
         if (attr.DataIn.Length is < EthernetHeader or > MaxLinearSkb) return -(int)Errno.EINVAL;
-        if (attr.CtxIn != null && !SkbContext.Check(ctx, attr.DataIn.Length)) return -(int)Errno.EINVAL;
         uint ifindex = BinaryPrimitives.ReadUInt32LittleEndian(ctx.AsSpan(40));
         if (ifindex > 2) return -(int)Errno.ENODEV;
+        if (attr.CtxIn != null && !SkbContext.Check(ctx, attr.DataIn.Length)) return -(int)Errno.EINVAL;
 
         bool wholeFrame = program.Type is ProgramType.SchedCls or ProgramType.SchedAct;
         PacketBuffer packet = _bench!.Packet;

@@ -15,7 +15,16 @@ public sealed unsafe partial class BpfSyscall : IDisposable
     private readonly IdTable<MapObject> _maps = new();
     private readonly IdTable<BtfObject> _btfs = new();
 
-    internal BpfSyscall(BpfEnvironment environment) => _environment = environment;
+    internal BpfSyscall(BpfEnvironment environment)
+    {
+        _environment = environment;
+        // The kernel's types are the first BTF there is.
+        if (environment.KernelBtf is not { } kernel) return;
+        var vmlinux = new BtfObject(System.Runtime.InteropServices.MemoryMarshal.TryGetArray(kernel.Bytes, out ArraySegment<byte> bytes)
+            && bytes.Offset == 0 && bytes.Count == bytes.Array!.Length ? bytes.Array : kernel.Bytes.ToArray(), kernel, "vmlinux") { IsKernel = true };
+        _btfs.Add(vmlinux);
+        KernelBtfId = vmlinux.Id;
+    }
 
     /// <summary>The descriptors of the simulated loader process.</summary>
     public FdTable Fds { get; } = new();

@@ -4,13 +4,15 @@ namespace BpfSim.Kernel.Bpf;
 
 /// <summary>
 /// The file descriptors of the one simulated user process that loads programs. The lowest free number is
-/// taken, from 3 on, as open(2) does. Each descriptor holds one reference.
+/// taken, from 3 on, as open(2) does: 0 to 2 are its standard streams, open but nothing that bpf(2) could use.
+/// Each descriptor holds one reference.
 /// </summary>
 public sealed class FdTable
 {
     private const int First = 3;
     private readonly List<KernelObject?> _objects = [];
     private readonly Lock _lock = new();
+    private static readonly KernelObject s_stream = new StandardStream();
 
     /// <summary>Open descriptors.</summary>
     public int Count
@@ -40,7 +42,7 @@ public sealed class FdTable
         lock (_lock)
         {
             int index = fd - First;
-            return (uint)index < (uint)_objects.Count ? _objects[index] : null;
+            return (uint)fd < First ? s_stream : (uint)index < (uint)_objects.Count ? _objects[index] : null;
         }
     }
 
@@ -62,6 +64,7 @@ public sealed class FdTable
     /// <summary>dup(2): a second descriptor of the same object, or -EBADF.</summary>
     public int Duplicate(int fd)
     {
+        if ((uint)fd < First) return -(int)Errno.EINVAL;
         KernelObject? value = Find(fd);
         if (value == null) return -(int)Errno.EBADF;
         value.Get();
@@ -77,6 +80,15 @@ public sealed class FdTable
                 if (fd - First >= _objects.Count) return;
             Close(fd);
         }
+    }
+}
+
+/// <summary>What stands behind descriptors 0 to 2.</summary>
+internal sealed class StandardStream : KernelObject
+{
+    /// <inheritdoc/>
+    protected override void Release()
+    {
     }
 }
 

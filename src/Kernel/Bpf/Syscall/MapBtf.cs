@@ -10,13 +10,24 @@ internal static class MapBtf
     public static int Check(ref MapSpec spec, BtfData btf)
     {
         if (spec.BtfKeyTypeId >= btf.TypeCount || spec.BtfValueTypeId >= btf.TypeCount) return -(int)Errno.EINVAL;
-        // Some kinds keep their key's type void: global data, local storage.
-        if (spec.BtfKeyTypeId != 0 && btf.SizeOf(spec.BtfKeyTypeId) != spec.KeySize) return -(int)Errno.EINVAL;
         BtfType value = btf.Resolve(spec.BtfValueTypeId);
+        bool untyped = spec.Type is MapType.PerfEventArray or MapType.StackTrace or MapType.CgroupArray or MapType.ArrayOfMaps or MapType.HashOfMaps
+            or MapType.Devmap or MapType.DevmapHash or MapType.Sockmap or MapType.Sockhash or MapType.Cpumap or MapType.Xskmap;
+        if (spec.BtfKeyTypeId == 0)
+        {
+            // Without a key's type: bloom filters, and global data, which is an array of one section.
+            bool section = spec is { Type: MapType.Array or MapType.PercpuArray, MaxEntries: 1 } && value.Kind == BtfKind.Datasec;
+            if (!untyped && !section && spec.Type is not (MapType.BloomFilter or MapType.Arena)) return -(int)Errno.EINVAL;
+        }
+        else if (btf.SizeOf(spec.BtfKeyTypeId) != spec.KeySize)
+        {
+            return -(int)Errno.EINVAL;
+        }
         long size = btf.SizeOf(spec.BtfValueTypeId);
         if (value.Kind == BtfKind.Datasec ? size > spec.ValueSize : size != spec.ValueSize) return -(int)Errno.EINVAL;
         IReadOnlyList<SpecialField> fields = SpecialFieldFinder.Find(btf[spec.BtfValueTypeId]);
         if (fields.Count != 0) spec = spec with { SpecialFields = fields };
-        return 0;
+        // Kinds that allow no special field say so first, when they are made.
+        return untyped && fields.Count == 0 ? -(int)Errno.ENOTSUPP : 0;
     }
 }

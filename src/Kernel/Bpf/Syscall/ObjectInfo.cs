@@ -1,91 +1,163 @@
-using System.Buffers.Binary;
+using System.Security.Cryptography;
 using System.Text;
+using BpfSim.Maps;
+using BpfSim.Vm.Btf;
+using BpfSim.Vm.Jit;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Bpf;
 
-/// <summary>Writes struct bpf_prog_info, bpf_map_info, bpf_btf_info and bpf_link_info (uapi/linux/bpf.h of 6.18); arrays behind pointers are left out.</summary>
+/// <summary>BPF_OBJ_GET_INFO_BY_FD: fills bpf_prog_info, bpf_map_info and bpf_btf_info; links are <see cref="LinkInfo"/>'s.</summary>
 internal static class ObjectInfo
 {
-    /// <summary>The structure that describes an object.</summary>
-    public static byte[] Write(KernelObject value) => value switch
+    private const int ProgramSize = 232, MapSize = 104, BtfSize = 32, LinkSize = 64;
+
+    /// <summary>Size of the structure that describes an object; 0 if none does.</summary>
+    public static int SizeOf(KernelObject value) => value switch
     {
-        BpfProgram program => Program(program),
-        MapObject map => Map(map),
-        BtfObject btf => Btf(btf),
-        BpfLink link => Link(link),
-        _ => [],
+        BpfProgram => ProgramSize,
+        MapObject => MapSize,
+        BtfObject => BtfSize,
+        BpfLink => LinkSize,
+        _ => 0,
     };
 
-    private static byte[] Program(BpfProgram program)
+    /// <summary>Fills the structure, whose pointers and counts came from user space.</summary>
+    /// <param name="value">The object.</param>
+    /// <param name="info">The structure.</param>
+    /// <param name="kernelBtfId">Id of the kernel's BTF.</param>
+    public static void Fill(KernelObject value, InfoBuffer info, uint kernelBtfId)
     {
-        var info = new byte[232];
-        Put(info, 0, (uint)program.Type);
-        Put(info, 4, program.Id);
-        program.Tag.CopyTo(info, 8);
-        Put(info, 16, program.Loaded is Vm.Jit.JitProgram jit ? (uint)jit.JitedBytes : 0);
-        Put(info, 20, program.XlatedBytes);
-        Put64(info, 40, program.LoadTime);
-        Put(info, 48, program.CreatedByUid);
-        Put(info, 52, (uint)program.Maps.Count);
-        Name(info, 64, program.Name);
-        Put(info, 84, program.Attributes.GplCompatible ? 1u : 0);
-        Put(info, 104, (uint)program.Verdict.FunctionStarts.Length);
-        Put(info, 108, (uint)program.Verdict.FunctionStarts.Length);
-        Put(info, 128, program.Btf?.Id ?? 0);
-        Put(info, 132, program.FuncInfos.Count == 0 ? 0u : 8);
-        Put(info, 144, (uint)program.FuncInfos.Count);
-        Put(info, 148, (uint)program.LineInfos.Count);
-        Put(info, 172, program.LineInfos.Count == 0 ? 0u : 16);
-        Put64(info, 192, program.RunTimeNs);
-        Put64(info, 200, program.RunCount);
-        Put64(info, 208, program.RecursionMisses);
-        Put(info, 216, (uint)program.Verdict.InsnsProcessed);
-        Put(info, 224, program.Attributes.AttachBtfId);
-        return info;
+        switch (value)
+        {
+            case BpfProgram program: Program(program, info, kernelBtfId); break;
+            case MapObject map: Map(map, info); break;
+            case BtfObject btf: Btf(btf, info); break;
+            case BpfLink link: LinkInfo.Fill(link, info, kernelBtfId); break;
+        }
     }
 
-    private static byte[] Map(MapObject map)
+    private static void Program(BpfProgram program, InfoBuffer info, uint kernelBtfId)
     {
-        var info = new byte[104];
-        Maps.MapSpec spec = map.Map.Spec;
-        Put(info, 0, (uint)spec.Type);
-        Put(info, 4, map.Id);
-        Put(info, 8, spec.KeySize);
-        Put(info, 12, spec.ValueSize);
-        Put(info, 16, spec.MaxEntries);
-        Put(info, 20, spec.Flags);
-        Name(info, 24, map.Name);
-        Put(info, 64, map.Btf?.Id ?? 0);
-        Put(info, 68, spec.BtfKeyTypeId);
-        Put(info, 72, spec.BtfValueTypeId);
-        Put64(info, 80, spec.MapExtra);
-        return info;
+        // Record sizes are the kernel's own, or 0 where nothing is asked for.
+        if (WrongRecords(144, 132, 8) || WrongRecords(148, 172, 16) || WrongRecords(168, 176, 8))
+        {
+            info.Fail(Errno.EINVAL);
+            return;
+        }
+        info.Put(0, (uint)program.Type);
+        info.Put(4, program.Id);
+        program.Tag.CopyTo(info.Bytes, 8);
+        info.Put64(40, program.LoadTime);
+        info.Put(48, program.CreatedByUid);
+        info.Array<uint>(56, 52, [.. program.Maps.Select(m => m.Id)]);
+        info.Name(64, program.Name);
+        info.Put(80, 0);
+        info.Put(84, program.Attributes.GplCompatible ? 1u : 0);
+        info.Put64(88, 0);
+        info.Put64(96, 0);
+        Code(program, info);
+        info.Put(128, program.Btf?.Id ?? 0);
+        info.Put(132, 8);
+        info.Put(172, 16);
+        info.Put(176, 8);
+        info.Array<FuncRecord>(136, 144, Functions(program));
+        info.Array<Record>(152, 148, Lines(program));
+        // Which machine code belongs to which line is not kept.
+        info.Put(168, 0);
+        info.Array<ulong>(184, 180, [.. Enumerable.Repeat(BitConverter.ToUInt64(program.Tag), program.Verdict.FunctionStarts.Length)]);
+        info.Put64(192, program.RunTimeNs);
+        info.Put64(200, program.RunCount);
+        info.Put64(208, program.RecursionMisses);
+        info.Put(216, (uint)program.Verdict.InsnsProcessed);
+        info.Put(220, program.Attributes.AttachBtfId != 0 ? kernelBtfId : 0);
+        info.Put(224, program.Attributes.AttachBtfId);
+
+        bool WrongRecords(int count, int size, uint known) => (info.U32(count) != 0 || info.U32(size) != 0) && info.U32(size) != known;
     }
 
-    private static byte[] Btf(BtfObject btf)
+    private static void Code(BpfProgram program, InfoBuffer info)
     {
-        var info = new byte[40];
-        Put(info, 8, (uint)btf.Raw.Length);
-        Put(info, 12, btf.Id);
-        Put(info, 28, btf.IsKernel ? 1u : 0);
-        return info[..32];
+        ReadOnlySpan<byte> machine = program.Loaded is JitProgram jit ? jit.MachineCode : default;
+        info.Array(24, 16, machine);
+        info.Array<byte>(32, 20, Vm.Isa.Insn.ToBytes(program.Verdict.Xlated));
+        // Functions of a program lie in one piece of machine code; the first stands for all of it.
+        int functions = machine.IsEmpty ? 0 : 1;
+        info.Array<ulong>(112, 104, functions == 0 ? [] : [JitedAddress(program)]);
+        info.Array<uint>(120, 108, functions == 0 ? [] : [(uint)machine.Length]);
     }
 
-    private static byte[] Link(BpfLink link)
+    /// <summary>Where a program's machine code would lie: one page range a program in the kernel's module space.</summary>
+    private static ulong JitedAddress(BpfProgram program) => 0xffffffffc0000000 + program.Id * 0x100000ul;
+
+    /// <summary>bpf_func_info records by rewritten instruction.</summary>
+    private static FuncRecord[] Functions(BpfProgram program) => program.Btf == null ? []
+        : [.. program.Verdict.FunctionStarts.Zip(program.FuncInfos, (start, func) => new FuncRecord((uint)start, func.TypeId))];
+
+    /// <summary>struct bpf_func_info.</summary>
+    private readonly record struct FuncRecord(uint InsnOff, uint TypeId);
+
+    /// <summary>bpf_line_info records by rewritten instruction; lines whose instructions are gone are left out.</summary>
+    private static Record[] Lines(BpfProgram program)
     {
-        var info = new byte[64];
-        Put(info, 0, (uint)link.Type);
-        Put(info, 4, link.Id);
-        Put(info, 8, link.Program.Id);
-        if (link.Type is not BpfLinkType.Tracing) return info;
-        Put(info, 16, (uint)link.AttachType);
-        Put(info, 24, link.TargetBtfId);
-        return info;
+        if (program.Btf == null || program.LineInfos.Count == 0) return [];
+        var first = new Dictionary<int, int>();
+        int[] origins = program.Verdict.OriginalSlots;
+        for (int slot = 0; slot < program.Verdict.Xlated.Length; slot++)
+            first.TryAdd(slot < origins.Length ? origins[slot] : slot, slot);
+        Dictionary<string, uint> strings = program.Btf.Strings;
+        var records = new List<Record>();
+        foreach (LineInfo line in program.LineInfos)
+        {
+            if (!first.TryGetValue(line.InsnOff, out int slot)) continue;
+            records.Add(new Record((uint)slot, strings.GetValueOrDefault(line.File), strings.GetValueOrDefault(line.Line), (uint)line.LineNumber << 10 | (uint)line.Column));
+        }
+        return [.. records];
     }
 
-    private static void Put(byte[] info, int offset, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(info.AsSpan(offset), value);
+    /// <summary>struct bpf_line_info.</summary>
+    private readonly record struct Record(uint InsnOff, uint FileNameOff, uint LineOff, uint LineCol);
 
-    private static void Put64(byte[] info, int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(info.AsSpan(offset), value);
+    private static void Map(MapObject map, InfoBuffer info)
+    {
+        MapSpec spec = map.Map.Spec;
+        ulong hash = info.U64(88);
+        uint hashSize = info.U32(96);
+        info.Put(0, (uint)spec.Type);
+        info.Put(4, map.Id);
+        info.Put(8, spec.KeySize);
+        info.Put(12, spec.ValueSize);
+        info.Put(16, spec.MaxEntries);
+        info.Put(20, spec.Flags);
+        info.Name(24, map.Name);
+        info.Put(64, map.Btf?.Id ?? 0);
+        info.Put(68, map.Btf == null ? 0 : spec.BtfKeyTypeId);
+        info.Put(72, map.Btf == null ? 0 : spec.BtfValueTypeId);
+        info.Put64(80, spec.MapExtra);
+        if (hash == 0 && hashSize == 0) return;
+        if (hash == 0 || hashSize != SHA256.HashSizeInBytes || spec.Type != MapType.Array)
+        {
+            info.Fail(Errno.EINVAL);
+            return;
+        }
+        info.CopyOut(hash, SHA256.HashData(Content(map)));
+    }
 
-    private static void Name(byte[] info, int offset, string name) => Encoding.UTF8.GetBytes(name.AsSpan(0, Math.Min(15, name.Length)), info.AsSpan(offset, 15));
+    /// <summary>All elements of an array, each rounded up to 8 bytes, as they lie in memory.</summary>
+    private static byte[] Content(MapObject map)
+    {
+        int stride = (int)(map.Map.Spec.ValueSize + 7 & ~7u);
+        byte[] all = new byte[stride * map.Map.Spec.MaxEntries];
+        for (uint i = 0; i < map.Map.Spec.MaxEntries; i++)
+            map.Map.Lookup(BitConverter.GetBytes(i), all.AsSpan((int)i * stride, (int)map.Map.Spec.ValueSize));
+        return all;
+    }
+
+    private static void Btf(BtfObject btf, InfoBuffer info)
+    {
+        info.Array<byte>(0, 8, btf.Raw);
+        info.Put(12, btf.Id);
+        info.Put(28, btf.IsKernel ? 1u : 0);
+        info.Text(16, 24, btf.Name, countNul: false);
+    }
 }

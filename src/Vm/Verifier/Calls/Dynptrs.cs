@@ -107,8 +107,7 @@ internal sealed partial class ProgramVerifier
             Reject(Errno.EINVAL, $"Expected a dynptr of type {DynptrKindName(wanted)} as arg #{regno - 1}");
         if (reg.Type != RegType.PtrToStack) return;
         int at = DynptrSpi(ref reg);
-        MarkStackRead(reg.FrameNo, at);
-        MarkStackRead(reg.FrameNo, at - 1);
+        MarkStackObjectRead(reg.FrameNo, at, 2);
     }
 
     private bool IsInitializedDynptr(ref RegisterState reg)

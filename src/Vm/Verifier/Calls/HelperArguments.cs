@@ -132,7 +132,7 @@ internal sealed partial class ProgramVerifier
         ref RegisterState key = ref Regs[regno];
         if (!BpfCapable || key.Type != RegType.PtrToStack || !key.IsConst) return -1;
         int off = key.Off + (int)key.VarOff.Value;
-        FuncFrame frame = State.Frames[key.FrameNo]!;
+        FuncFrame frame = State.Peek(key.FrameNo);
         int slot = -off - 1, spi = slot / 8, first = slot % 8;
         if (slot < 0 || spi >= frame.StackSlots) return -1;
         ref StackSlot stack = ref frame.Stack[spi];

@@ -35,11 +35,20 @@ internal sealed partial class ProgramVerifier
                 break;
         }
 
-        for (int i = 0; i < slots; i++) MarkStackRead(reg.FrameNo, spi - i);
+        MarkStackObjectRead(reg.FrameNo, spi, slots);
         meta.IterSpi = spi;
         meta.IterFrame = reg.FrameNo;
         meta.RefObjId = State.Frames[reg.FrameNo]!.Stack[spi].Spilled.RefObjId;
         if (meta.Has(KfuncFlags.IterDestroy)) UnmarkStackObject(State.Frames[reg.FrameNo]!, spi, slots);
+    }
+
+    private void MarkStackObjectRead(int frameNo, int spi, int slots)
+    {
+        for (int i = 0; i < slots; i++)
+        {
+            MarkStackRead(frameNo, spi - i);
+            MarkStackSlotScratched(spi - i);
+        }
     }
 
     private enum IteratorCheck { Good, Bad, LostRcu }
@@ -154,7 +163,7 @@ internal sealed partial class ProgramVerifier
         if (spi < 0 || State.Frames[reg.FrameNo]!.Stack[spi].Types.Word != SlotTypes.All(SlotType.IrqFlag).Word
             || State.Frames[reg.FrameNo]!.Stack[spi].Spilled.RefObjId == 0)
             Reject(Errno.EINVAL, $"expected an initialized irq flag as arg#{regno - 1}");
-        MarkStackRead(reg.FrameNo, spi);
+        MarkStackObjectRead(reg.FrameNo, spi, 1);
         RestoreIrqFlag(State.Frames[reg.FrameNo]!, spi, lockClass);
     }
 

@@ -121,7 +121,7 @@ internal sealed partial class ProgramVerifier
         else if (name == "bpf_rcu_read_unlock")
         {
             if (State.ActiveRcuLocks == 0) Reject(Errno.EINVAL, $"unmatched rcu read unlock (kernel function {name})");
-            if (--State.ActiveRcuLocks == 0) ForEachReg(UntrustRcuPointer);
+            if (--State.ActiveRcuLocks == 0) UntrustRcuPointers();
         }
         else if (State.ActiveRcuLocks != 0 && sleepable)
         {
@@ -145,6 +145,19 @@ internal sealed partial class ProgramVerifier
         if (State.ActiveIrqId != 0 && sleepable) Reject(Errno.EACCES, $"kernel func {name} is sleepable within IRQ-disabled region");
         if (meta.Has(KfuncFlags.RcuProtected) && !InRcuSection)
             Reject(Errno.EACCES, $"kernel func {name} requires RCU critical section protection");
+    }
+
+    private void UntrustRcuPointers()
+    {
+        ForEachReg(UntrustRcuPointer);
+        for (int f = 0; f <= State.CurFrame; f++)
+        {
+            FuncFrame frame = State.Frames[f]!;
+            for (int i = 0; i < frame.StackSlots; i++)
+            {
+                if (frame.Stack[i].Types[0] == SlotType.Iter) UntrustRcuPointer(ref frame.Stack[i].Spilled);
+            }
+        }
     }
 
     private static void UntrustRcuPointer(ref RegisterState reg)
@@ -196,7 +209,7 @@ internal sealed partial class ProgramVerifier
         if (type.Kind != BtfKind.Ptr) return;
         BtfType pointee = KernelBtf.Resolve(type.TypeId);
         SetPointerResult(meta, pointee);
-        if (meta.Has(KfuncFlags.RetNull))
+        if (MayReturnNull(meta))
         {
             r0.Type |= RegType.PtrMaybeNull;
             r0.Id = NewId();
@@ -205,7 +218,7 @@ internal sealed partial class ProgramVerifier
         if (meta.Has(KfuncFlags.Acquire))
         {
             uint id = AcquireReference(insnIdx);
-            if (meta.Has(KfuncFlags.RetNull)) r0.Id = id;
+            if (MayReturnNull(meta)) r0.Id = id;
             r0.RefObjId = id;
         }
         else if (pointee.Name is "bpf_rb_node" or "bpf_list_node")
@@ -217,6 +230,10 @@ internal sealed partial class ProgramVerifier
             && HasField(RecordOf(r0), SpecialFieldKind.SpinLock))
             r0.Id = NewId();
     }
+
+    /// <summary>Another reference to an object of one's own cannot fail; to one that a list or tree owns, it can.</summary>
+    private static bool MayReturnNull(KfuncMeta meta) =>
+        meta.Has(KfuncFlags.RetNull) && !(meta.Name == "bpf_refcount_acquire_impl" && meta.ArgOwningRef);
 
     private void SetPointerResult(KfuncMeta meta, BtfType pointee)
     {

@@ -70,10 +70,10 @@ internal sealed partial class ProgramVerifier
         if (state.CurFrame + 1 >= VerifierState.MaxFrames)
             Reject(Errno.E2BIG, $"the call stack of {state.CurFrame + 2} frames is too deep");
         FuncFrame caller = state.Frames[state.CurFrame]!;
-        FuncFrame callee = Frames.Rent();
+        FuncFrame callee = Pool.RentFrame();
         callee.Init(callSite, state.CurFrame + 1, subprogNo);
         MarkAllScratched();
-        state.Frames[state.CurFrame + 1] = callee;
+        state.SetFrame(state.CurFrame + 1, callee);
         setup(caller, callee);
         state.CurFrame++;
     }
@@ -119,8 +119,8 @@ internal sealed partial class ProgramVerifier
             PrintFrame(caller, true);
         }
 
-        Frames.Return(callee);
-        State.Frames[State.CurFrame] = null;
+        Pool.Return(callee);
+        State.SetFrame(State.CurFrame, null);
         State.CurFrame--;
         // A callback is simulated until its state converges: numbers that nobody needed exactly may be anything.
         if (callback && FindPreviousEntry(State.Parent, next) is { } previous && SameCallSites(previous, State)) WidenImpreciseScalars(previous, State);
@@ -132,7 +132,7 @@ internal sealed partial class ProgramVerifier
     {
         for (int f = old.CurFrame; f >= 0; f--)
         {
-            FuncFrame before = old.Frames[f]!, now = current.Frames[f]!;
+            FuncFrame before = old.Peek(f), now = current.Frames[f]!;
             for (int i = 0; i < 10; i++) Widen(in before.Regs[i], ref now.Regs[i]);
             int slots = Math.Min(before.StackSlots, now.StackSlots);
             for (int i = 0; i < slots; i++)

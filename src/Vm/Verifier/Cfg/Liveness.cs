@@ -10,47 +10,50 @@ internal sealed partial class ProgramVerifier
 {
     private const int CallerSaved = 0b111111;
 
+    /// <summary>Whether some edge inside a function leads back, or to itself; without, nothing is a loop but callbacks.</summary>
+    private bool _hasBackEdge;
+
     private void ComputePostorder()
     {
+        const byte Pushed = 1, Done = 2;
         Span<int> next = stackalloc int[2];
         var state = new byte[Insns.Length];
-        var stack = new Stack<int>();
+        // Each instruction is pushed at most once by each of the two that lead to it first.
+        var stack = new int[(2 * Insns.Length) + 1];
+        int depth = 0;
         foreach (Subprogram subprog in Subprogs)
         {
-            var order = new List<int>(subprog.End - subprog.Start);
-            stack.Push(subprog.Start);
-            while (stack.Count > 0)
+            var order = new int[subprog.End - subprog.Start];
+            int ordered = 0;
+            stack[depth++] = subprog.Start;
+            while (depth > 0)
             {
-                int top = stack.Peek();
-                if ((state[top] & 2) != 0)
+                int top = stack[depth - 1];
+                if (state[top] != 0)
                 {
-                    stack.Pop();
+                    if (state[top] == Pushed) order[ordered++] = top;
+                    state[top] = Done;
+                    depth--;
                     continue;
                 }
 
-                if ((state[top] & 1) != 0)
-                {
-                    order.Add(top);
-                    state[top] |= 2;
-                    stack.Pop();
-                    continue;
-                }
-
-                state[top] |= 1;
+                state[top] = Pushed;
                 int count = Successors.Of(Insns, top, next);
                 for (int i = 0; i < count; i++)
                 {
-                    if (state[next[i]] == 0) stack.Push(next[i]);
+                    _hasBackEdge |= next[i] <= top;
+                    if (state[next[i]] == 0) stack[depth++] = next[i];
                 }
             }
 
-            subprog.Postorder = [.. order];
+            subprog.Postorder = ordered == order.Length ? order : order[..ordered];
         }
     }
 
     /// <summary>Numbers the loops: strongly connected components of more than one instruction, or with an edge to itself.</summary>
     private void ComputeLoops()
     {
+        if (!_hasBackEdge && !Array.Exists(Aux, aux => aux.CallsCallback)) return;
         int length = Insns.Length, index = 1, loop = 1;
         var order = new int[length];
         var low = new int[length];
@@ -92,8 +95,7 @@ internal sealed partial class ProgramVerifier
                 work.RemoveAt(work.Count - 1);
                 if (work.Count > 0) low[work[^1].Insn] = Math.Min(low[work[^1].Insn], low[v]);
                 if (low[v] < order[v]) continue;
-                // A call that runs a callback is a loop in itself.
-                bool isLoop = path[^1] != v || Aux[v].CallsCallback;
+                bool isLoop = path[^1] != v;
                 for (int i = 0; i < count; i++) isLoop |= next[i] == v;
                 int top;
                 do
@@ -171,6 +173,7 @@ internal sealed partial class ProgramVerifier
             changed = false;
             foreach (Subprogram subprog in Subprogs)
             {
+                // Without loops all successors of an instruction come before it.
                 foreach (int i in subprog.Postorder)
                 {
                     int after = 0, count = Successors.Of(Insns, i, next);
@@ -178,7 +181,7 @@ internal sealed partial class ProgramVerifier
                     ushort before = (ushort)((after & ~def[i]) | use[i]);
                     if (before == Aux[i].LiveRegsBefore) continue;
                     Aux[i].LiveRegsBefore = before;
-                    changed = true;
+                    changed = _hasBackEdge;
                 }
             }
         }

@@ -11,14 +11,20 @@ internal static class Successors
         ref readonly Insn insn = ref insns[i];
         int count = 0;
         bool jump = insn.Class is InsnClass.Jmp or InsnClass.Jmp32;
-        if (jump && insn.JmpOp == JmpOp.Exit) return 0;
-        if (!jump || insn.JmpOp != JmpOp.Ja)
+        if (!jump)
         {
-            int fallThrough = i + (insn.IsLdImm64 ? 2 : 1);
+            next[0] = i + (insn.IsLdImm64 ? 2 : 1);
+            return next[0] < insns.Length ? 1 : 0;
+        }
+
+        if (insn.JmpOp == JmpOp.Exit) return 0;
+        if (insn.JmpOp != JmpOp.Ja)
+        {
+            int fallThrough = i + 1;
             if (fallThrough < insns.Length) next[count++] = fallThrough;
         }
 
-        if (jump && insn.JmpOp != JmpOp.Call)
+        if (insn.JmpOp != JmpOp.Call)
         {
             int target = JumpTarget(insn, i);
             if (target >= 0 && target < insns.Length) next[count++] = target;

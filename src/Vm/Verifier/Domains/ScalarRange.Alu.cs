@@ -23,6 +23,12 @@ internal partial struct ScalarRange
     /// <summary>Applies dst = dst op source; <see cref="CanCompute"/> must hold.</summary>
     public void Apply(AluOp op, bool is32, in ScalarRange source)
     {
+        if (IsSingle && source.IsSingle)
+        {
+            this = Const(Compute(VarOff.Value, op, is32, source.VarOff.Value));
+            return;
+        }
+
         switch (op)
         {
             case AluOp.Add: Add(source); break;
@@ -39,6 +45,25 @@ internal partial struct ScalarRange
 
         if (is32) ZeroExtend32();
         Sync();
+    }
+
+    private static ulong Compute(ulong a, AluOp op, bool is32, ulong b)
+    {
+        ulong result = op switch
+        {
+            AluOp.Add => a + b,
+            AluOp.Sub => a - b,
+            AluOp.Neg => 0 - a,
+            AluOp.Mul => a * b,
+            AluOp.And => a & b,
+            AluOp.Or => a | b,
+            AluOp.Xor => a ^ b,
+            AluOp.Lsh => a << (int)b,
+            AluOp.Rsh => is32 ? (uint)a >> (int)b : a >> (int)b,
+            AluOp.Arsh => is32 ? (ulong)((int)a >> (int)b) : (ulong)((long)a >> (int)b),
+            _ => throw new ArgumentOutOfRangeException(nameof(op), op, "no known result"),
+        };
+        return is32 ? (uint)result : result;
     }
 
     /// <summary>Pointer arithmetic adds offsets without the 32-bit views and without learning from one another.</summary>

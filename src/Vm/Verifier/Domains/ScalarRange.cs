@@ -1,4 +1,6 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace BpfSim.Vm.Verifier.Domains;
 
@@ -85,13 +87,26 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
     public void Sync()
     {
         LearnFromBits();
-        // One round may find what the next one needs: three are what Linux 6.18 spends.
-        Deduce();
-        Deduce();
-        Deduce();
+        if (IsSingle) return;
+        // One round may find what the next one needs: three are what Linux 6.18 spends. A round that finds nothing is the last.
+        for (int round = 0; round < 3; round++)
+        {
+            ScalarRange before = this;
+            Deduce();
+            if (SameBits(this, before)) break;
+        }
+
         LearnBits();
         LearnFromBits();
     }
+
+    /// <summary>Whether all five views agree on one number.</summary>
+    private readonly bool IsSingle =>
+        VarOff.Mask == 0 && UMin == VarOff.Value && UMax == VarOff.Value && SMin == (long)VarOff.Value && SMax == (long)VarOff.Value
+        && U32Min == (uint)VarOff.Value && U32Max == (uint)VarOff.Value && S32Min == (int)VarOff.Value && S32Max == (int)VarOff.Value;
+
+    private static bool SameBits(in ScalarRange a, in ScalarRange b) =>
+        Unsafe.As<ScalarRange, Vector512<byte>>(ref Unsafe.AsRef(in a)) == Unsafe.As<ScalarRange, Vector512<byte>>(ref Unsafe.AsRef(in b));
 
     /// <summary>Narrows the intervals by the known bits.</summary>
     public void LearnFromBits()
@@ -116,6 +131,22 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
         SMax = Math.Min(SMax, (long)(value | (mask & ~(1ul << 63))));
         UMin = Math.Max(UMin, value);
         UMax = Math.Min(UMax, value | mask);
+        // Without gaps between the bits' values there is nothing more to learn.
+        if ((mask & (mask + 1)) != 0) LearnOnlyValue();
+    }
+
+    /// <summary>Known bits and interval may meet in a single number.</summary>
+    private void LearnOnlyValue()
+    {
+        ulong next = VarOff.Next(UMin);
+        if ((UMin & ~VarOff.Mask) == VarOff.Value)
+        {
+            if (next > UMax) this = Const(UMin);
+        }
+        else if (next == VarOff.Max || (next <= UMax && VarOff.Next(next) > UMax))
+        {
+            this = Const(next);
+        }
     }
 
     private void Deduce()
@@ -216,9 +247,7 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
     }
 
     /// <inheritdoc/>
-    public readonly bool Equals(ScalarRange other) =>
-        VarOff == other.VarOff && SMin == other.SMin && SMax == other.SMax && UMin == other.UMin && UMax == other.UMax
-        && S32Min == other.S32Min && S32Max == other.S32Max && U32Min == other.U32Min && U32Max == other.U32Max;
+    public readonly bool Equals(ScalarRange other) => SameBits(this, other);
 
     /// <inheritdoc/>
     public override readonly bool Equals(object? obj) => obj is ScalarRange other && Equals(other);

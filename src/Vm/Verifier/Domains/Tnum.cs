@@ -124,6 +124,28 @@ internal readonly record struct Tnum(ulong Value, ulong Mask)
     /// <summary>Whether every value of <paramref name="other"/> is one of this.</summary>
     public bool Contains(Tnum other) => (other.Mask & ~Mask) == 0 && Value == (other.Value & ~Mask);
 
+    /// <summary>The smallest value above <paramref name="x"/>; the largest of all if there is none.</summary>
+    public ulong Next(ulong x)
+    {
+        if (x >= Max) return Max;
+        ulong least = x + 1, wrong = (least ^ Value) & ~Mask;
+        if (wrong == 0) return least;
+        int at = 63 - BitOperations.LeadingZeroCount(wrong);
+        if ((Value >> at & 1) == 0)
+        {
+            // A bit that must be 0 is 1: carry into the next unknown bit that is 0.
+            ulong free = Mask & ~least & (ulong.MaxValue << at);
+            if (free == 0) return Max;
+            at = BitOperations.TrailingZeroCount(free);
+            least |= 1ul << at;
+            ulong lower = (1ul << at) - 1;
+            return (least & ~lower) | (Value & lower);
+        }
+
+        ulong below = (2ul << at) - 1;
+        return (least & ~below) | (Value & below);
+    }
+
     /// <summary>The low half.</summary>
     public Tnum Subreg => new((uint)Value, (uint)Mask);
 

@@ -25,7 +25,8 @@ internal sealed class BacktrackSet
     {
         get
         {
-            for (int i = 0; i <= Frame; i++)
+            if (_regs[Frame] != 0 || _slots[Frame] != 0) return false;
+            for (int i = 0; i < Frame; i++)
             {
                 if (_regs[i] != 0 || _slots[i] != 0) return false;
             }

@@ -10,18 +10,18 @@ namespace BpfSim.Vm.Verifier;
 internal sealed partial class ProgramVerifier
 {
     /// <summary>A path that waits: its state, where it goes on, and how long the log was.</summary>
-    private readonly record struct Waiting(VerifierState State, int InsnIdx, int PrevInsnIdx, long LogPosition);
+    private readonly record struct Waiting(VerifierState State, int InsnIdx, int PrevInsnIdx, long LogPosition, long Bytes);
 
     private readonly Stack<Waiting> _waiting = new();
-    private readonly Stack<VerifierState> _freeStates = new();
-    private readonly FramePool _frames = new();
+    private long _waitingBytes;
+    private readonly StatePool _pool = StatePool.Take();
     private int _insnsProcessed, _jumpsProcessed, _lastInsnsProcessed, _lastJumpsProcessed;
 
     /// <summary>Remembers a second way to go; returns its state, a copy of the present one. Too many waiting ways have an error of their own at each place.</summary>
     private VerifierState PushState(int insnIdx, int prevInsnIdx, bool speculative, Errno tooMany = Errno.ENOMEM)
     {
-        VerifierState copy = _freeStates.Count > 0 ? _freeStates.Pop() : new VerifierState();
-        copy.CopyFrom(State, _frames);
+        VerifierState copy = _pool.RentState();
+        copy.CopyFrom(State, _pool);
         copy.History.CopyFrom(State.History);
         copy.Speculative |= speculative;
         Queue(copy, insnIdx, prevInsnIdx, tooMany);
@@ -31,7 +31,9 @@ internal sealed partial class ProgramVerifier
 
     private void Queue(VerifierState state, int insnIdx, int prevInsnIdx, Errno tooMany)
     {
-        _waiting.Push(new Waiting(state, insnIdx, prevInsnIdx, Log.Position));
+        long bytes = state.CountBytes();
+        _waitingBytes += bytes;
+        _waiting.Push(new Waiting(state, insnIdx, prevInsnIdx, Log.Position, bytes));
         if (_waiting.Count > JumpSequenceLimit)
             Reject(tooMany, $"The sequence of {_waiting.Count} jumps is too complex.");
     }
@@ -40,7 +42,7 @@ internal sealed partial class ProgramVerifier
     private VerifierState PushAsyncCallback(int insnIdx, int prevInsnIdx, int subprogNo, bool sleepable)
     {
         var state = new VerifierState { Branches = 1, InSleepable = sleepable, InsnIdx = insnIdx, FirstInsnIdx = insnIdx, LastInsnIdx = -1 };
-        state.Frames[0] = _frames.Rent();
+        state.SetFrame(0, _pool.RentFrame());
         state.Frames[0]!.Init(-1, 0, subprogNo);
         MarkAllScratched();
         Queue(state, insnIdx, prevInsnIdx, Errno.EFAULT);
@@ -52,7 +54,7 @@ internal sealed partial class ProgramVerifier
     {
         Subprogram subprog = Subprogs[subprogNo];
         State = new VerifierState { Branches = 1, InSleepable = Input.Attributes.Sleepable, FirstInsnIdx = subprog.Start, LastInsnIdx = -1 };
-        State.Frames[0] = _frames.Rent();
+        State.SetFrame(0, _pool.RentFrame());
         State.Frames[0]!.Init(-1, 0, subprogNo);
         _previousSource = null;
         if (subprogNo == 0 && Input.Attributes.Type != ProgramType.Ext)
@@ -62,6 +64,7 @@ internal sealed partial class ProgramVerifier
         }
         else
         {
+            Verbose($"Validating {subprog.Name}() func#{subprogNo}...\n");
             SetUpGlobalArguments(subprog, subprogNo);
         }
 
@@ -123,7 +126,8 @@ internal sealed partial class ProgramVerifier
             _stackLiveness.Update(State);
             if (_waiting.Count == 0) break;
             Waiting next = _waiting.Pop();
-            Recycle(State);
+            _waitingBytes -= next.Bytes;
+            _pool.Return(State);
             State = next.State;
             InsnIdx = next.InsnIdx;
             previous = next.PrevInsnIdx;
@@ -135,11 +139,14 @@ internal sealed partial class ProgramVerifier
         if (takesBack && Log.Enabled) Log.Reset(_functionLogStart);
     }
 
-    private void Recycle(VerifierState state)
+    /// <summary>The verification is over: its states serve the next one.</summary>
+    internal void Recycle()
     {
-        state.Parent = null;
-        state.EqualState = null;
-        _freeStates.Push(state);
+        // Who watched may still hold states.
+        if (Input.Observer != null) return;
+        _explored.Recycle(_pool);
+        foreach (Waiting waiting in _waiting) _pool.Return(waiting.State);
+        _pool.GiveBack();
     }
 
     private void LogInsn(ref bool printState)

@@ -7,6 +7,7 @@ internal sealed class Checkpoint(VerifierState state, int bucket)
 {
     public readonly VerifierState State = state;
     public readonly int Bucket = bucket;
+    public readonly long Bytes = state.CountBytes();
     public int Hits, Misses;
     public bool Removed, Cleaned;
 }
@@ -20,7 +21,7 @@ internal sealed class ExploredStates(int buckets)
     /// <summary>Checkpoints in all, over the whole verification.</summary>
     public int Total { get; private set; }
 
-    /// <summary>Checkpoints in the buckets.</summary>
+    /// <summary>Checkpoints in the buckets of this function, and those that earlier functions left behind.</summary>
     public int Kept { get; private set; }
 
     /// <summary>Checkpoints evicted while paths were still open below them.</summary>
@@ -28,6 +29,12 @@ internal sealed class ExploredStates(int buckets)
 
     /// <summary>Most that existed at the same time.</summary>
     public int Peak { get; private set; }
+
+    /// <summary>Bytes of the checkpoints that exist.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Most bytes that existed at the same time, waiting paths included.</summary>
+    public long PeakBytes { get; private set; }
 
     /// <summary>Loop closures that wait for their loop's end.</summary>
     public int BackEdges { get; set; }
@@ -44,7 +51,9 @@ internal sealed class ExploredStates(int buckets)
     public void Add(VerifierState state, int insnIdx, int callSite)
     {
         int bucket = Bucket(insnIdx, callSite);
-        (_buckets[bucket] ??= []).Add(new Checkpoint(state, bucket));
+        var point = new Checkpoint(state, bucket);
+        (_buckets[bucket] ??= []).Add(point);
+        Bytes += point.Bytes;
         Total++;
         Kept++;
     }
@@ -57,22 +66,39 @@ internal sealed class ExploredStates(int buckets)
         gone.Removed = true;
         Kept--;
         if (gone.State.Branches > 0) _removed[gone.State] = gone;
+        else Bytes -= gone.Bytes;
     }
 
     /// <summary>A state has no open paths any more.</summary>
     public void Release(VerifierState state)
     {
-        if (_removed.Count > 0) _removed.Remove(state);
+        if (_removed.Count > 0 && _removed.Remove(state, out Checkpoint? gone)) Bytes -= gone.Bytes;
     }
 
     /// <summary>Notes how many exist.</summary>
-    public void UpdatePeak() => Peak = Math.Max(Peak, Kept + Lingering + BackEdges);
+    public void UpdatePeak(long waitingBytes)
+    {
+        Peak = Math.Max(Peak, Kept + Lingering + BackEdges);
+        PeakBytes = Math.Max(PeakBytes, Bytes + waitingBytes);
+    }
+
+    /// <summary>Gives the states of all checkpoints away; nothing can be asked afterwards.</summary>
+    public void Recycle(StatePool pool)
+    {
+        foreach (List<Checkpoint>? bucket in _buckets)
+        {
+            if (bucket == null) continue;
+            foreach (Checkpoint point in bucket) pool.Return(point.State);
+        }
+
+        Reset();
+    }
 
     /// <summary>Forgets all checkpoints; the counts go on.</summary>
     public void Reset()
     {
         Array.Clear(_buckets);
         _removed.Clear();
-        Kept = 0;
+        Bytes = 0;
     }
 }

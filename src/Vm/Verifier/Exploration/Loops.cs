@@ -40,7 +40,7 @@ internal sealed partial class ProgramVerifier
         key = default;
         for (int f = 0; f <= st.CurFrame; f++)
         {
-            int insn = f == st.CurFrame ? st.InsnIdx : st.Frames[f + 1]!.CallSite;
+            int insn = f == st.CurFrame ? st.InsnIdx : st.Peek(f + 1).CallSite;
             if (Aux[insn].Scc != 0)
             {
                 long rest = 0;
@@ -87,15 +87,15 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
-        var copy = new VerifierState();
-        copy.CopyFrom(cur, _frames);
+        VerifierState copy = _pool.RentState();
+        copy.CopyFrom(cur, _pool);
         copy.History.CopyFrom(cur.History);
         copy.EqualState = old;
         copy.InsnIdx = insnIdx;
         if (Log.Detailed) Verbose($"SCC backedge {key}\n");
         visit.BackEdges.Add(copy);
         _explored.BackEdges++;
-        _explored.UpdatePeak();
+        _explored.UpdatePeak(_waitingBytes);
     }
 
     private void PropagateBackEdges(LoopVisit visit)

@@ -11,6 +11,7 @@ namespace BpfSim.Vm.Verifier;
 internal sealed partial class ProgramVerifier
 {
     private const uint ArgumentRegs = 0b111110;
+    private static readonly HistoryEntry s_noEntry;
     private readonly BacktrackSet _backtrack = new();
 
     /// <summary>Index of the running instruction's history entry, -1 if it has none yet.</summary>
@@ -106,7 +107,7 @@ internal sealed partial class ProgramVerifier
     private void MarkGlobalArguments(VerifierState st, ref bool changed)
     {
         BacktrackSet bt = _backtrack;
-        if (st.CurFrame != 0 || st.Frames[0]!.SubprogNo == 0 || bt.Slots != 0 || (bt.Regs & ~ArgumentRegs) != 0)
+        if (st.CurFrame != 0 || st.Peek(0).SubprogNo == 0 || bt.Slots != 0 || (bt.Regs & ~ArgumentRegs) != 0)
             RejectBug($"backtracking func entry subprog {st.Current.SubprogNo} reg_mask {bt.Regs:x} stack_mask {bt.Slots:x}");
         for (uint mask = bt.Regs; mask != 0; mask &= mask - 1)
         {
@@ -124,7 +125,8 @@ internal sealed partial class ProgramVerifier
         BacktrackSet bt = _backtrack;
         for (int f = bt.Frame; f >= 0; f--)
         {
-            FuncFrame frame = st.Frames[f]!;
+            bool traced = bt.RegsOf(f) != 0 || bt.SlotsOf(f) != 0;
+            FuncFrame frame = traced ? st.Frames[f]! : st.Peek(f);
             for (uint mask = bt.RegsOf(f); mask != 0; mask &= mask - 1)
             {
                 int i = BitOperations.TrailingZeroCount(mask);
@@ -191,9 +193,10 @@ internal sealed partial class ProgramVerifier
             Verbose(InsnText(idx) + "\n");
         }
 
-        HistoryEntry entry = default;
         bool recorded = history > 0 && st.History.Entries[history - 1].Idx == idx;
-        if (recorded) entry = st.History.Entries[history - 1];
+        ref readonly HistoryEntry entry = ref recorded ? ref st.History.Entries[history - 1] : ref s_noEntry;
+        // Arithmetic on other registers is most of what is passed.
+        if (entry.LinkedRegs == 0 && insn.Class is InsnClass.Alu or InsnClass.Alu64) return BacktrackAlu(insn);
         SyncLinkedBack(entry.LinkedRegs);
         bool known = insn.Class switch
         {
@@ -387,6 +390,7 @@ internal sealed partial class ProgramVerifier
         {
             for (int f = 0; f <= s.CurFrame; f++)
             {
+                if (f < s.CurFrame && !s.Peek(f).HasScalar(precise: false)) continue;
                 FuncFrame frame = s.Frames[f]!;
                 for (int i = 0; i < 10; i++)
                 {
@@ -414,7 +418,7 @@ internal sealed partial class ProgramVerifier
         _backtrack.Reset(cur.CurFrame);
         for (int f = old.CurFrame; f >= 0; f--)
         {
-            FuncFrame frame = old.Frames[f]!;
+            FuncFrame frame = old.Peek(f);
             bool first = true;
             for (int i = 0; i < 10; i++)
             {

@@ -8,6 +8,10 @@ namespace BpfSim.Vm.Verifier;
 internal sealed partial class ProgramVerifier
 {
     private const int LongHistory = 40, MaxStatesUnprivileged = 64;
+
+    /// <summary>Memory that explored and waiting states may take; where Linux has more, it has its own limits.</summary>
+    private const long StateMemoryLimit = 1L << 30;
+
     private ExploredStates _explored = new(1);
     private StateCompare _compare = null!;
     private StackLiveness _stackLiveness = null!;
@@ -32,7 +36,8 @@ internal sealed partial class ProgramVerifier
             if (old.Branches > 0)
             {
                 hit = ClosesLoop(old, cur, insnIdx, force, ref add);
-                loop = hit;
+                // A callback's call is no loop of the control flow graph: its closures wait for nothing.
+                loop = hit && !Aux[insnIdx].CallsCallback;
             }
             else
             {
@@ -119,14 +124,14 @@ internal sealed partial class ProgramVerifier
     {
         ref RegisterState reg = ref cur.Current.Regs[1];
         int spi = (-(reg.Off + (int)reg.VarOff.Value) - 1) / 8;
-        return cur.Frames[reg.FrameNo]!.Stack[spi].Spilled.Iter == IterState.Active;
+        return cur.Peek(reg.FrameNo).Stack[spi].Spilled.Iter == IterState.Active;
     }
 
     private static bool IteratorDepthsDiffer(VerifierState old, VerifierState cur)
     {
         for (int f = old.CurFrame; f >= 0; f--)
         {
-            FuncFrame a = old.Frames[f]!, b = cur.Frames[f]!;
+            FuncFrame a = old.Peek(f), b = cur.Peek(f);
             for (int i = 0; i < a.StackSlots; i++)
             {
                 ref StackSlot slot = ref a.Stack[i];
@@ -144,13 +149,15 @@ internal sealed partial class ProgramVerifier
         _lastJumpsProcessed = _jumpsProcessed;
         _lastInsnsProcessed = _insnsProcessed;
         if (BpfCapable) MarkAllImprecise(cur);
-        var kept = new VerifierState();
-        kept.CopyFrom(cur, _frames);
+        if (_explored.Bytes + _waitingBytes > StateMemoryLimit)
+            Reject(Errno.ENOMEM, $"the explored states take more than {StateMemoryLimit >> 20} MiB");
+        VerifierState kept = _pool.RentState();
+        kept.CopyFrom(cur, _pool);
         // The history up to here belongs to the checkpoint; the path goes on with an empty one.
         (kept.History, cur.History) = (cur.History, kept.History);
         kept.InsnIdx = insnIdx;
         _explored.Add(kept, insnIdx, cur.Current.CallSite);
-        _explored.UpdatePeak();
+        _explored.UpdatePeak(_waitingBytes);
         EnterLoop(kept);
         cur.Parent = kept;
         cur.FirstInsnIdx = insnIdx;
@@ -164,6 +171,7 @@ internal sealed partial class ProgramVerifier
     {
         for (int f = 0; f <= st.CurFrame; f++)
         {
+            if (f < st.CurFrame && !st.Peek(f).HasScalar(precise: true)) continue;
             FuncFrame frame = st.Frames[f]!;
             for (int i = 0; i < 10; i++)
             {
@@ -193,7 +201,7 @@ internal sealed partial class ProgramVerifier
     {
         for (int f = a.CurFrame; f >= 0; f--)
         {
-            if (f > b.CurFrame || a.Frames[f]!.CallSite != b.Frames[f]!.CallSite) return false;
+            if (f > b.CurFrame || a.Peek(f).CallSite != b.Peek(f).CallSite) return false;
         }
 
         return true;
@@ -205,16 +213,18 @@ internal sealed partial class ProgramVerifier
         _stackLiveness.Query(st);
         for (int f = 0; f <= st.CurFrame; f++)
         {
-            FuncFrame frame = st.Frames[f]!;
-            int live = Aux[f == st.CurFrame ? st.InsnIdx : st.Frames[f + 1]!.CallSite].LiveRegsBefore;
+            FuncFrame seen = st.Peek(f);
+            int live = Aux[f == st.CurFrame ? st.InsnIdx : st.Peek(f + 1).CallSite].LiveRegsBefore;
             for (int i = 0; i < 10; i++)
             {
-                if ((live & (1 << i)) == 0) frame.Regs[i].MarkNotInit();
+                if ((live & (1 << i)) == 0 && seen.Regs[i].Type != RegType.NotInit) st.Frames[f]!.Regs[i].MarkNotInit();
             }
 
-            for (int i = 0; i < frame.StackSlots; i++)
+            for (int i = 0; i < seen.StackSlots; i++)
             {
-                if (_stackLiveness.IsAlive(st, f, i)) continue;
+                // What is empty stays so; a frame that others share is copied only if something goes.
+                if ((seen.Stack[i].Types.Word == 0 && f < st.CurFrame) || _stackLiveness.IsAlive(st, f, i)) continue;
+                FuncFrame frame = st.Frames[f]!;
                 frame.Stack[i].Spilled.MarkNotInit();
                 frame.Stack[i].Types = default;
             }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Verifier.State;
 
@@ -12,7 +13,37 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
 {
     private readonly Dictionary<ChainKey, Instance> _instances = [];
     private readonly ulong[] _writes = new ulong[VerifierState.MaxFrames];
+    private readonly Dictionary<Subprogram, Flow> _flows = [];
     private Instance? _current;
+
+    /// <summary>Places in the postorder of a function, and the places from which each of its instructions is reached.</summary>
+    private sealed class Flow
+    {
+        public readonly int[] Place, FirstPredecessor, Predecessors;
+
+        public Flow(Insn[] insns, Subprogram subprog)
+        {
+            int length = subprog.End - subprog.Start;
+            Place = new int[length];
+            FirstPredecessor = new int[length + 1];
+            for (int i = 0; i < subprog.Postorder.Length; i++) Place[subprog.Postorder[i] - subprog.Start] = i;
+            Span<int> next = stackalloc int[2];
+            foreach (int insn in subprog.Postorder)
+            {
+                int count = Cfg.Successors.Of(insns, insn, next);
+                for (int s = 0; s < count; s++) FirstPredecessor[next[s] - subprog.Start + 1]++;
+            }
+
+            for (int i = 0; i < length; i++) FirstPredecessor[i + 1] += FirstPredecessor[i];
+            Predecessors = new int[FirstPredecessor[length]];
+            int[] filled = FirstPredecessor[..length];
+            for (int place = 0; place < subprog.Postorder.Length; place++)
+            {
+                int count = Cfg.Successors.Of(insns, subprog.Postorder[place], next);
+                for (int s = 0; s < count; s++) Predecessors[filled[next[s] - subprog.Start]++] = place;
+            }
+        }
+    }
 
     /// <summary>Function and calls that lead to it.</summary>
     private readonly struct ChainKey(int[] chain, int depth) : IEquatable<ChainKey>
@@ -40,14 +71,65 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     }
 
     /// <summary>One function as called through one chain.</summary>
-    private sealed class Instance(int[] chain, int depth, Subprogram subprog)
+    private sealed class Instance(int[] chain, int depth, Subprogram subprog, Flow flow)
     {
+        public readonly Flow Flow = flow;
+
+        // Instructions to solve for again, by their place in the postorder, and the range in which they lie.
+        private readonly ulong[] _dirty = new ulong[(subprog.Postorder.Length + 63) / 64];
+        private int _firstDirty = int.MaxValue;
+
         public readonly int[] Chain = chain;
         public readonly int Depth = depth;
         public readonly Subprogram Subprog = subprog;
         public readonly Masks[]?[] Frames = new Masks[]?[depth + 1];
         public readonly bool[] WritesSeen = new bool[subprog.End - subprog.Start];
         public bool Updated, WriteDropped;
+
+        /// <summary>What changed at an instruction must be solved for.</summary>
+        public void Touch(int insn) => TouchPlace(Flow.Place[insn - Subprog.Start]);
+
+        private void TouchPlace(int place)
+        {
+            _dirty[place >> 6] |= 1ul << place;
+            _firstDirty = Math.Min(_firstDirty, place);
+        }
+
+        /// <summary>Everything must be solved for.</summary>
+        public void TouchAll()
+        {
+            for (int place = 0; place < Subprog.Postorder.Length; place++) TouchPlace(place);
+        }
+
+        /// <summary>Those before an instruction depend on what changed there.</summary>
+        public void TouchPredecessors(int insn)
+        {
+            int at = insn - Subprog.Start;
+            for (int i = Flow.FirstPredecessor[at]; i < Flow.FirstPredecessor[at + 1]; i++) TouchPlace(Flow.Predecessors[i]);
+        }
+
+        /// <summary>The next place to solve for from one on; -1 if none is left there.</summary>
+        public int NextDirty(int from)
+        {
+            for (int word = from >> 6; word < _dirty.Length; word++)
+            {
+                ulong bits = _dirty[word] & (word == from >> 6 ? ulong.MaxValue << from : ulong.MaxValue);
+                if (bits == 0) continue;
+                int place = (word << 6) + BitOperations.TrailingZeroCount(bits);
+                _dirty[word] &= ~(1ul << place);
+                return place;
+            }
+
+            return -1;
+        }
+
+        /// <summary>Where the next sweep begins; -1 if nothing is left to do.</summary>
+        public int BeginSweep()
+        {
+            int first = _firstDirty;
+            _firstDirty = int.MaxValue;
+            return first == int.MaxValue ? -1 : first;
+        }
 
         public ref Masks At(int frame, int insn)
         {
@@ -62,8 +144,8 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     private Instance Lookup(VerifierState st, int frameNo)
     {
         int[] chain = new int[frameNo + 1];
-        for (int i = 0; i < frameNo; i++) chain[i] = st.Frames[i + 1]!.CallSite;
-        chain[frameNo] = subprogs[st.Frames[frameNo]!.SubprogNo].Start;
+        for (int i = 0; i < frameNo; i++) chain[i] = st.Peek(i + 1).CallSite;
+        chain[frameNo] = subprogs[st.Peek(frameNo).SubprogNo].Start;
         return Get(chain, frameNo);
     }
 
@@ -71,7 +153,9 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     {
         var key = new ChainKey(chain, depth);
         if (_instances.TryGetValue(key, out Instance? found)) return found;
-        var made = new Instance(chain, depth, subprogs[containingSubprog(chain[depth])]);
+        Subprogram subprog = subprogs[containingSubprog(chain[depth])];
+        if (!_flows.TryGetValue(subprog, out Flow? flow)) _flows.Add(subprog, flow = new Flow(insns, subprog));
+        var made = new Instance(chain, depth, subprog, flow);
         _instances.Add(key, made);
         return made;
     }
@@ -97,6 +181,7 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
         ref Masks masks = ref instance.At(frame, insn);
         if ((masks.MayRead | mask) == masks.MayRead) return;
         masks.MayRead |= mask;
+        instance.Touch(insn);
         instance.Updated = true;
     }
 
@@ -115,6 +200,7 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
             // Fewer certain writes make more slots live: the old solution must be thrown away.
             if ((masks.MustWrite & ~write) != 0) instance.WriteDropped = true;
             masks.MustWrite = write;
+            instance.Touch(insn);
             instance.Updated = true;
         }
 
@@ -157,44 +243,58 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
         BeginInsn();
     }
 
+    // In sweeps over the postorder, but only over what depends on a change.
     private void Solve(Instance instance)
     {
-        Span<int> next = stackalloc int[2];
-        for (int f = 0; f <= instance.Depth; f++)
+        if (instance.WriteDropped)
         {
-            if (instance.Frames[f] is not { } masks) continue;
-            if (instance.WriteDropped)
+            foreach (Masks[]? masks in instance.Frames)
             {
-                for (int i = 0; i < masks.Length; i++) masks[i].LiveBefore = masks[i].MustWriteBelow = 0;
+                for (int i = 0; masks != null && i < masks.Length; i++) masks[i].LiveBefore = masks[i].MustWriteBelow = 0;
             }
 
-            bool changed = true;
-            while (changed)
-            {
-                changed = false;
-                foreach (int insn in instance.Subprog.Postorder)
-                {
-                    int count = Cfg.Successors.Of(insns, insn, next);
-                    ulong after = 0, below = count == 0 ? 0 : ulong.MaxValue;
-                    for (int s = 0; s < count; s++)
-                    {
-                        ref Masks successor = ref masks[next[s] - instance.Subprog.Start];
-                        after |= successor.LiveBefore;
-                        below &= successor.MustWriteBelow;
-                    }
+            instance.TouchAll();
+        }
 
-                    ref Masks here = ref masks[insn - instance.Subprog.Start];
-                    ulong before = (after & ~here.MustWrite) | here.MayRead;
-                    below |= here.MustWrite;
-                    if (before == here.LiveBefore && below == here.MustWriteBelow) continue;
-                    here.LiveBefore = before;
-                    here.MustWriteBelow = below;
-                    changed = true;
-                }
+        int[] order = instance.Subprog.Postorder;
+        for (int place = instance.BeginSweep(); place >= 0; place = instance.BeginSweep())
+        {
+            for (place = instance.NextDirty(place); place >= 0; place = instance.NextDirty(place + 1))
+            {
+                if (SolveAt(instance, order[place])) instance.TouchPredecessors(order[place]);
             }
         }
 
         instance.Updated = instance.WriteDropped = false;
+    }
+
+    /// <summary>Solves for one instruction; whether anything changed before it.</summary>
+    private bool SolveAt(Instance instance, int insn)
+    {
+        Span<int> next = stackalloc int[2];
+        int count = Cfg.Successors.Of(insns, insn, next), start = instance.Subprog.Start;
+        bool changed = false;
+        for (int f = 0; f <= instance.Depth; f++)
+        {
+            if (instance.Frames[f] is not { } masks) continue;
+            ulong after = 0, below = count == 0 ? 0 : ulong.MaxValue;
+            for (int s = 0; s < count; s++)
+            {
+                ref Masks successor = ref masks[next[s] - start];
+                after |= successor.LiveBefore;
+                below &= successor.MustWriteBelow;
+            }
+
+            ref Masks here = ref masks[insn - start];
+            ulong before = (after & ~here.MustWrite) | here.MayRead;
+            below |= here.MustWrite;
+            if (before == here.LiveBefore && below == here.MustWriteBelow) continue;
+            here.LiveBefore = before;
+            here.MustWriteBelow = below;
+            changed = true;
+        }
+
+        return changed;
     }
 
     private readonly Instance?[] _query = new Instance?[VerifierState.MaxFrames];
@@ -211,7 +311,7 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
         if (IsLiveBefore(_query[st.CurFrame]!, st.InsnIdx, frame, slot)) return true;
         for (int i = frame; i < st.CurFrame; i++)
         {
-            int site = st.Frames[i + 1]!.CallSite;
+            int site = st.Peek(i + 1).CallSite;
             if (IsLiveBefore(_query[i]!, callsCallback(site) ? site : site + 1, frame, slot)) return true;
         }
 

@@ -45,9 +45,9 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
         if (!ResourcesEqual(old, cur)) return false;
         for (int f = 0; f <= old.CurFrame; f++)
         {
-            if (old.Frames[f]!.CallSite != cur.Frames[f]!.CallSite) return false;
-            int insn = f == old.CurFrame ? old.InsnIdx : old.Frames[f + 1]!.CallSite;
-            if (!FramesEqual(old.Frames[f]!, cur.Frames[f]!, aux[insn].LiveRegsBefore, exact)) return false;
+            if (old.Peek(f).CallSite != cur.Peek(f).CallSite) return false;
+            int insn = f == old.CurFrame ? old.InsnIdx : old.Peek(f + 1).CallSite;
+            if (!FramesEqual(old.Peek(f), cur.Peek(f), aux[insn].LiveRegsBefore, exact)) return false;
         }
 
         return true;
@@ -156,11 +156,11 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
     {
         bool present = spi < cur.StackSlots;
         // Most slots of most states are untouched.
-        if (exact != Exactness.Exact && old.Types.Word == 0) return true;
+        if (exact == Exactness.NotExact && old.Types.Word == 0) return true;
         for (int i = 0; i < 8; i++)
         {
             SlotType type = old.Types[i];
-            if (exact == Exactness.Exact && (!present || type != cur.Stack[spi].Types[i])) return false;
+            if (exact != Exactness.NotExact && (!present || type != cur.Stack[spi].Types[i])) return false;
             if (type == SlotType.Invalid || (allowUninitStack && type == SlotType.Misc)) continue;
             if (!present) return false;
             ref StackSlot now = ref cur.Stack[spi];

@@ -61,7 +61,7 @@ internal sealed partial class ProgramVerifier
     private void PrintState(VerifierState st, int frameNo, bool all)
     {
         if (!Log.Enabled) return;
-        FuncFrame frame = st.Frames[frameNo]!;
+        FuncFrame frame = st.Peek(frameNo);
         _line.Clear();
         if (frame.FrameNo != 0) _line.Append($" frame{frame.FrameNo}:");
         for (int i = 0; i < 11; i++)
@@ -76,7 +76,7 @@ internal sealed partial class ProgramVerifier
             if (all || (_scratchedSlots & (1ul << i)) != 0) i = AppendSlot(frame, i);
         }
 
-        if (st.RefCount > 0)
+        if (st.RefCount > 0 && st.Refs[0].Id != 0)
         {
             _line.Append($" refs={st.Refs[0].Id}");
             for (int i = 1; i < st.RefCount; i++)
@@ -121,9 +121,11 @@ internal sealed partial class ProgramVerifier
                 if (dynptr.RefObjId != 0)
                 {
                     _line.Append($"{separator}ref_id={dynptr.RefObjId}");
+                    separator = ",";
                 }
 
-                _line.Append(')');
+                // The kernel's field for a slice's dynptr shares its place with "is the first slot".
+                _line.Append($"{separator}dynptr_id=1)");
                 return i;
             case SlotType.Iter:
                 ref RegisterState iter = ref slot.Spilled;
@@ -306,7 +308,7 @@ internal sealed partial class ProgramVerifier
     /// <summary>Names behind numbers in instructions.</summary>
     private sealed class LogNames(ProgramVerifier owner) : InsnNames
     {
-        public override string? Helper(int id) => owner.Input.Helpers.Find(id)?.Name;
+        public override string? Helper(int id) => id == 0 ? s_noHelper.Name : owner.Input.Helpers.Find(id)?.Name;
 
         public override string? Kfunc(int id, int btfIndex) =>
             btfIndex == 0 ? owner.Input.Attributes.KernelBtf?.Find((uint)id)?.Name : null;
@@ -316,6 +318,7 @@ internal sealed partial class ProgramVerifier
             PseudoSource.MapFd or PseudoSource.MapIdx => $"0x{0xffff888000000000ul + (ulong)first.Imm * 0x1000:x}",
             PseudoSource.MapValue or PseudoSource.MapIdxValue =>
                 $"0x{0xffffc90000000000ul + (ulong)first.Imm * 0x100000 + (uint)second.Imm:x}",
+            PseudoSource.Func => $"0x{((ulong)(uint)second.Imm << 32) | (uint)first.Imm:x}",
             _ => null,
         };
     }

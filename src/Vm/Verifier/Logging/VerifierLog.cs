@@ -9,9 +9,12 @@ namespace BpfSim.Vm.Verifier.Logging;
 internal sealed class VerifierLog
 {
     /// <summary>Characters that are kept at the least: the end of the log, where the reason stands.</summary>
-    public const int Limit = 64 << 20;
+    public const int Limit = 16 << 20;
+
+    private const int TailLimit = 4096;
 
     private readonly StringBuilder _text = new();
+    private readonly StringBuilder _tail = new();
     private long _dropped;
 
     /// <summary>Creates a log for the BPF_LOG_* bits.</summary>
@@ -32,11 +35,21 @@ internal sealed class VerifierLog
     /// <summary>Characters written so far, without those taken back.</summary>
     public long Position => _dropped + _text.Length;
 
-    /// <summary>Appends text if level 1 or 2 is on.</summary>
+    /// <summary>Appends text if level 1 or 2 is on; otherwise only the end is kept, for the reason of a rejection.</summary>
     public void Write(string text)
     {
-        if (Enabled) Append(text);
+        if (Enabled)
+        {
+            Append(text);
+            return;
+        }
+
+        if (_tail.Length > TailLimit) _tail.Clear();
+        _tail.Append(text);
     }
+
+    /// <summary>The end of what was written while no level was on.</summary>
+    public string Tail => _tail.ToString();
 
     /// <summary>Appends text whatever the level.</summary>
     public void Append(string text)

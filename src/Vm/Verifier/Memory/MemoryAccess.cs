@@ -218,7 +218,7 @@ internal sealed partial class ProgramVerifier
             RegType.PtrToXdpSock => "xdp_sock ",
             _ => "",
         };
-        Reject(Errno.EACCES, $"misaligned {what}access off {(reg.VarOff.IsConst ? $"{(long)reg.VarOff.Value}" : reg.VarOff.ToString())}+{reg.Off}+{off} size {size}");
+        Reject(Errno.EACCES, $"misaligned {what}access off {reg.VarOff}+{reg.Off}+{off} size {size}");
     }
 
     /// <summary>Checks that a pointer has neither fixed nor variable offset, in the kernel's words.</summary>

@@ -159,7 +159,7 @@ internal sealed partial class ProgramVerifier
                 case SlotType.Spill: spills++; break;
                 case SlotType.Misc: break;
                 case SlotType.Zero: zeros++; break;
-                case SlotType.Invalid when AllowUninitStack: break;
+                case SlotType.Invalid when AllowUninitStack: ReadsUninitStack = true; break;
                 default: Reject(Errno.EACCES, $"invalid read from stack off {off}+{i} size {size}"); break;
             }
         }
@@ -180,6 +180,7 @@ internal sealed partial class ProgramVerifier
         for (int i = 0; i < size; i++)
         {
             SlotType type = types[(slot - i) & 7];
+            ReadsUninitStack |= type == SlotType.Invalid;
             if (type is SlotType.Misc or SlotType.Zero || (type == SlotType.Invalid && AllowUninitStack)) continue;
             Reject(Errno.EACCES, $"invalid read from stack off {off}+{i} size {size}");
         }
@@ -377,6 +378,7 @@ internal sealed partial class ProgramVerifier
             SlotType old = cell.Types[slot & 7];
             if (old == SlotType.Zero || (old == SlotType.Invalid && AllowUninitStack))
             {
+                ReadsUninitStack |= old == SlotType.Invalid && !reg.IsConst;
                 if (clobber) cell.Types[slot & 7] = SlotType.Misc;
             }
             else if (old != SlotType.Misc)

@@ -39,6 +39,55 @@ internal sealed class FuncFrame
     /// <summary>What a callback may return.</summary>
     public (long Min, long Max) CallbackReturnRange;
 
+    /// <summary>Several states hold this frame, so nobody may write to it.</summary>
+    public bool Shared;
+
+    /// <summary>A shared frame whose bytes are counted already.</summary>
+    public bool Counted;
+
+    /// <summary>Bytes in memory.</summary>
+    public unsafe int Bytes => 128 + (Regs.Length * sizeof(RegisterState)) + (Stack.Length * sizeof(StackSlot));
+
+    /// <summary>Whether some number, in a register or spilled, has this precision mark.</summary>
+    public bool HasScalar(bool precise)
+    {
+        for (int i = 0; i < 10; i++)
+        {
+            if (Regs[i].Type == RegType.Scalar && Regs[i].Precise == precise) return true;
+        }
+
+        for (int i = 0; i < StackSlots; i++)
+        {
+            if (Stack[i].IsSpilledScalar && Stack[i].Spilled.Precise == precise) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Whether some register or spilled register has this id, relations by a constant aside.</summary>
+    public bool HasId(uint id)
+    {
+        for (int i = 0; i < 10; i++)
+        {
+            if ((Regs[i].Id & ~RegisterState.AddConst) == id && Regs[i].Type != RegType.NotInit) return true;
+        }
+
+        for (int i = 0; i < StackSlots; i++)
+        {
+            if (Stack[i].IsSpilled && (Stack[i].Spilled.Id & ~RegisterState.AddConst) == id) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>A copy that nobody shares.</summary>
+    public FuncFrame Clone()
+    {
+        var copy = new FuncFrame();
+        copy.CopyFrom(this);
+        return copy;
+    }
+
     /// <summary>Bytes of stack that were touched.</summary>
     public int AllocatedStack => StackSlots * 8;
 

@@ -27,11 +27,31 @@ internal sealed class VerifierState
     /// <summary>Most frames there can be (MAX_CALL_FRAMES).</summary>
     public const int MaxFrames = 8;
 
-    /// <summary>Frames; only 0 to <see cref="CurFrame"/> count.</summary>
-    public readonly FuncFrame?[] Frames = new FuncFrame?[MaxFrames];
+    private readonly FuncFrame?[] _frames = new FuncFrame?[MaxFrames];
+    private int _curFrame;
 
-    /// <summary>Index of the running frame.</summary>
-    public int CurFrame;
+    /// <summary>
+    /// Frames, to be written to; only 0 to <see cref="CurFrame"/> count. Copies of a state share the frames below
+    /// the running one: here a frame that is shared becomes a copy of its own first.
+    /// </summary>
+    public FrameList Frames => new(_frames);
+
+    /// <summary>Puts a frame that nobody shares in its place, or takes one away.</summary>
+    public void SetFrame(int frameNo, FuncFrame? frame) => _frames[frameNo] = frame;
+
+    /// <summary>A frame, only to be read.</summary>
+    public FuncFrame Peek(int frameNo) => _frames[frameNo]!;
+
+    /// <summary>Index of the running frame, which is never shared.</summary>
+    public int CurFrame
+    {
+        get => _curFrame;
+        set
+        {
+            _curFrame = value;
+            _ = Frames[value];
+        }
+    }
 
     /// <summary>Acquired resources, in order of acquisition; only the first <see cref="RefCount"/> count.</summary>
     public ReferenceState[] Refs = [];
@@ -94,7 +114,25 @@ internal sealed class VerifierState
     public JumpHistory History = new();
 
     /// <summary>The running frame.</summary>
-    public FuncFrame Current => Frames[CurFrame]!;
+    public FuncFrame Current => _frames[_curFrame]!;
+
+    /// <summary>Bytes of the state, with those of its frames that no other state has counted before.</summary>
+    public long CountBytes()
+    {
+        long bytes = Overhead + (History.Entries.Length * 24) + (Refs.Length * 16);
+        for (int i = 0; i <= _curFrame; i++)
+        {
+            FuncFrame frame = _frames[i]!;
+            if (frame.Counted) continue;
+            bytes += frame.Bytes;
+            frame.Counted = frame.Shared;
+        }
+
+        return bytes;
+    }
+
+    // The objects themselves, their arrays' heads, the checkpoint and its place in a list.
+    private const int Overhead = 400;
 
     /// <summary>Adds a resource.</summary>
     public void AddRef(ReferenceState reference)
@@ -112,16 +150,25 @@ internal sealed class VerifierState
     }
 
     /// <summary>Copies everything but tree links and history.</summary>
-    public void CopyFrom(VerifierState other, FramePool pool)
+    public void CopyFrom(VerifierState other, StatePool pool)
     {
-        for (int i = other.CurFrame + 1; i <= CurFrame; i++)
+        int running = other._curFrame;
+        for (int i = running + 1; i <= _curFrame; i++)
         {
-            pool.Return(Frames[i]);
-            Frames[i] = null;
+            pool.Return(_frames[i]);
+            _frames[i] = null;
         }
 
-        for (int i = 0; i <= other.CurFrame; i++) (Frames[i] ??= pool.Rent()).CopyFrom(other.Frames[i]!);
-        CurFrame = other.CurFrame;
+        for (int i = 0; i < running; i++)
+        {
+            if (_frames[i] != other._frames[i]) pool.Return(_frames[i]);
+            other._frames[i]!.Shared = true;
+            _frames[i] = other._frames[i];
+        }
+
+        if (_frames[running] is not { Shared: false }) _frames[running] = pool.RentFrame();
+        _frames[running]!.CopyFrom(other._frames[running]!);
+        _curFrame = running;
         if (Refs.Length < other.RefCount) Refs = new ReferenceState[other.RefCount];
         other.Refs.AsSpan(0, other.RefCount).CopyTo(Refs);
         RefCount = other.RefCount;
@@ -145,17 +192,16 @@ internal sealed class VerifierState
     }
 }
 
-/// <summary>Frames for reuse, so that walking a path allocates nothing.</summary>
-internal sealed class FramePool
+/// <summary>The frames of a state, for writing: whoever takes a shared one gets a copy of its own.</summary>
+internal readonly struct FrameList(FuncFrame?[] frames)
 {
-    private readonly Stack<FuncFrame> _free = new();
-
-    /// <summary>A frame with arbitrary content.</summary>
-    public FuncFrame Rent() => _free.Count > 0 ? _free.Pop() : new FuncFrame();
-
-    /// <summary>Gives a frame back.</summary>
-    public void Return(FuncFrame? frame)
+    /// <summary>The frame at a depth, owned by its state alone.</summary>
+    public FuncFrame? this[int frameNo]
     {
-        if (frame != null) _free.Push(frame);
+        get
+        {
+            FuncFrame? frame = frames[frameNo];
+            return frame is { Shared: true } ? frames[frameNo] = frame.Clone() : frame;
+        }
     }
 }

@@ -217,16 +217,7 @@ internal sealed partial class ProgramVerifier
         }
 
         CheckRegArg(insn.Dst, RegUse.DestinationNoMark);
-        if (divides && insn.Source == OperandSource.X) NoteDivisor(insn);
         Adjust(insn);
-    }
-
-    private void NoteDivisor(in Insn insn)
-    {
-        ref RegisterState divisor = ref Regs[insn.Src];
-        bool nonZero = insn.Class == InsnClass.Alu64 ? divisor.UMin > 0 || divisor.SMax < 0
-            : divisor.Bounds.U32Min > 0 || divisor.Bounds.S32Max < 0;
-        if (!nonZero) Aux[InsnIdx].DivisorMayBeZero = true;
     }
 
     private void Adjust(in Insn insn)
@@ -288,18 +279,38 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
+        if (insn.AluOp is AluOp.And or AluOp.Or && source.IsConst) ForkSignMask(insn, ref dst);
+        bool wide = dst.UMax > uint.MaxValue;
         dst.Bounds.Apply(insn.AluOp, is32, source);
 
-        LinkByConstant(insn, ref dst, source, is32);
+        LinkByConstant(insn, ref dst, source, is32, wide);
+    }
+
+    // An arithmetic shift by all bits leaves 0 or -1, and a mask chooses by it: both are walked apart.
+    private void ForkSignMask(in Insn insn, ref RegisterState dst)
+    {
+        bool whole = dst.SMin == -1 && dst.SMax == 0;
+        if (!whole && !(dst.Bounds.S32Min == -1 && dst.Bounds.S32Max == 0)) return;
+        ref RegisterState zero = ref PushState(InsnIdx, InsnIdx, false).Current.Regs[insn.Dst];
+        if (whole)
+        {
+            zero.MarkKnown(0);
+            dst.MarkKnown(ulong.MaxValue);
+        }
+        else
+        {
+            zero.Bounds.SetSubregConst(0);
+            dst.Bounds.SetSubregConst(uint.MaxValue);
+        }
     }
 
     // r1 = r2; r1 += 1; if r2 < 1000: what is learnt of r2 holds for r1, shifted by the constant.
-    private void LinkByConstant(in Insn insn, ref RegisterState dst, in ScalarRange source, bool is32)
+    private void LinkByConstant(in Insn insn, ref RegisterState dst, in ScalarRange source, bool is32, bool wide)
     {
         bool twice = insn.Source == OperandSource.X && insn.Src == insn.Dst;
         bool known = is32 ? source.IsSubregConst : source.IsConst;
         if (!BpfCapable || insn.AluOp is not (AluOp.Add or AluOp.Sub) || dst.Id == 0 || !known || twice
-            || (dst.Id & RegisterState.AddConst) != 0)
+            || (dst.Id & RegisterState.AddConst) != 0 || (is32 && wide))
         {
             ClearScalarId(ref dst);
             return;

@@ -134,8 +134,8 @@ internal sealed partial class ProgramVerifier
         {
             RegType.PtrToSocket or RegType.PtrToTcpSock or RegType.PtrToMapValue or RegType.PtrToMapKey
                 or RegType.PtrToSockCommon or RegType.ConstPtrToMap => true,
-            RegType.PtrToBtfId => reg.RefObjId != 0 || (reg.Type.HasAny(RegType.PtrTrusted | RegType.MemAlloc | RegType.NonOwnRef | RegType.MemRcu)
-                && (reg.Type & RegType.FlagMask & ~(RegType.PtrTrusted | RegType.MemAlloc | RegType.NonOwnRef | RegType.MemRcu)) == 0),
+            RegType.PtrToBtfId => reg.RefObjId != 0 || (reg.Type.HasAny(RegType.PtrTrusted | RegType.MemAlloc | RegType.NonOwnRef)
+                && (reg.Type & RegType.FlagMask & ~(RegType.PtrTrusted | RegType.MemAlloc | RegType.NonOwnRef)) == 0),
             RegType.PtrToMem => !reg.Type.Has(RegType.PtrUntrusted),
             _ => false,
         };
@@ -230,6 +230,7 @@ internal sealed partial class ProgramVerifier
         if (refId != 0 && refId == id && isNull) ForgetReference(state, id);
         for (int f = 0; f <= state.CurFrame; f++)
         {
+            if (f < state.CurFrame && !state.Peek(f).HasId(id)) continue;
             FuncFrame frame = state.Frames[f]!;
             for (int i = 0; i < 10; i++) MarkPtrOrNull(ref frame.Regs[i], id, isNull);
             for (int i = 0; i < frame.StackSlots; i++)
@@ -266,7 +267,8 @@ internal sealed partial class ProgramVerifier
 
     private bool MayPointToSpinLock(in RegisterState reg)
     {
-        if (reg.Type.Base() == RegType.PtrToBtfId && reg.Type.Has(RegType.MemAlloc)) return true;
+        if (reg.Type.Base() == RegType.PtrToBtfId && reg.Type.Has(RegType.MemAlloc))
+            return HasField(RecordOf(reg), SpecialFieldKind.SpinLock) || HasField(RecordOf(reg), SpecialFieldKind.ResSpinLock);
         if (reg.Type.Base() != RegType.PtrToMapValue) return false;
         foreach (SpecialField field in Maps[reg.MapIndex].SpecialFields)
         {
@@ -352,6 +354,7 @@ internal sealed partial class ProgramVerifier
         int range = pointer.Off + (openRight ? 1 : 0);
         for (int f = 0; f <= state.CurFrame; f++)
         {
+            if (f < state.CurFrame && !state.Peek(f).HasId(pointer.Id)) continue;
             FuncFrame frame = state.Frames[f]!;
             for (int i = 0; i < 10; i++) Widen(ref frame.Regs[i]);
             for (int i = 0; i < frame.StackSlots; i++)

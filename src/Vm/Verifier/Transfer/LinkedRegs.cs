@@ -41,8 +41,9 @@ internal sealed partial class ProgramVerifier
         id &= ~RegisterState.AddConst;
         for (int f = State.CurFrame; f >= 0; f--)
         {
+            if (f < State.CurFrame && !State.Peek(f).HasId(id)) continue;
             FuncFrame frame = State.Frames[f]!;
-            int live = Aux[f == State.CurFrame ? InsnIdx : State.Frames[f + 1]!.CallSite].LiveRegsBefore;
+            int live = Aux[f == State.CurFrame ? InsnIdx : State.Peek(f + 1).CallSite].LiveRegsBefore;
             for (int i = 0; i < 10; i++)
             {
                 if ((live & (1 << i)) != 0) Collect(ref frame.Regs[i], new LinkedReg(f, true, i), id);
@@ -73,6 +74,8 @@ internal sealed partial class ProgramVerifier
             if (reg.Type != RegType.Scalar) continue;
             if ((reg.Id & ~RegisterState.AddConst) != (known.Id & ~RegisterState.AddConst)) continue;
             bool regShifted = (reg.Id & RegisterState.AddConst) != 0, knownShifted = (known.Id & RegisterState.AddConst) != 0;
+            // Distances of 32 and of 64 bits say nothing about each other.
+            if (regShifted && knownShifted && ((reg.Id ^ known.Id) & RegisterState.AddConst) != 0) continue;
             if ((!regShifted && !knownShifted) || reg.Off == known.Off)
             {
                 reg = known;
