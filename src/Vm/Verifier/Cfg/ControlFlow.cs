@@ -25,7 +25,12 @@ internal sealed partial class ProgramVerifier
                     "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN");
             }
 
-            if (kfunc) continue;
+            if (kfunc)
+            {
+                CheckKfuncReference(insn);
+                continue;
+            }
+
             long start = i + (long)insn.Imm + 1;
             if (start < 0 || start >= Insns.Length) Reject(Errno.EINVAL, "call to invalid destination");
             starts.Add((int)start);

@@ -59,6 +59,7 @@ internal sealed partial class ProgramVerifier
     {
         var path = new List<(int Subprog, int Insn, int Depth)>();
         int subprog = entry, i = Subprogs[entry].Start, depth = 0, frame = 0;
+        bool tailCalls = false;
         while (true)
         {
             if (frame > 0 && Subprogs[subprog].HasTailCall && depth >= 256)
@@ -81,15 +82,21 @@ internal sealed partial class ProgramVerifier
                     int callee = FindSubprog(i + insn.Imm + 1);
                     if (callee < 0) continue;
                     // A callback that runs later starts on a stack of its own.
-                    if (func && Subprogs[callee].IsAsyncCallback)
+                    if (Subprogs[callee].IsAsyncCallback)
                     {
                         if (Subprogs[callee].HasTailCall) RejectBug("subprog has tail_call and async cb");
-                        continue;
+                        if (func) continue;
+                        if (Subprogs[callee].IsExceptionCallback)
+                        {
+                            Verbose($"insn {i} cannot call exception cb directly");
+                            Reject(Errno.EINVAL);
+                        }
                     }
 
                     path.Add((subprog, i + 1, depth));
                     subprog = callee;
                     i = Subprogs[callee].Start;
+                    tailCalls |= Subprogs[callee].HasTailCall;
                     frame++;
                     if (frame >= VerifierState.MaxFrames) Reject(Errno.E2BIG, $"the call stack of {frame} frames is too deep !");
                     entered = true;
@@ -97,6 +104,8 @@ internal sealed partial class ProgramVerifier
                 }
 
                 if (entered) break;
+                if (tailCalls && path.Exists(p => Subprogs[p.Subprog].IsExceptionCallback))
+                    Reject(Errno.EINVAL, "cannot tail call within exception cb");
                 if (path.Count == 0) return;
                 int left = RoundDepth(Subprogs[subprog].CountedStack);
                 if (common[subprog] || left < PrivateStackMin) depth -= left;
