@@ -16,6 +16,9 @@ internal sealed partial class ProgramVerifier
     private StateCompare _compare = null!;
     private StackLiveness _stackLiveness = null!;
 
+    /// <summary>Whether every pruned state lay within the state that it was pruned by, numbers that do not matter to safety included.</summary>
+    internal bool NumbersHold { get; private set; } = true;
+
     /// <summary>True if a checkpoint covers the state; otherwise perhaps makes a new one.</summary>
     private bool IsStateVisited(int insnIdx)
     {
@@ -48,6 +51,7 @@ internal sealed partial class ProgramVerifier
             if (hit)
             {
                 point.Hits++;
+                NumbersHold &= !_compare.SkippedNumber;
                 if (Aux[insnIdx].JumpPoint) PushHistory(HistoryFlags.None, 0);
                 bool changed = false;
                 PropagatePrecision(old, cur, ref changed);
@@ -149,7 +153,7 @@ internal sealed partial class ProgramVerifier
         _lastJumpsProcessed = _jumpsProcessed;
         _lastInsnsProcessed = _insnsProcessed;
         if (BpfCapable) MarkAllImprecise(cur);
-        if (_explored.Bytes + _waitingBytes > StateMemoryLimit)
+        if (_explored.Bytes + _waitingBytes + _stackLiveness.Bytes > StateMemoryLimit)
             Reject(Errno.ENOMEM, $"the explored states take more than {StateMemoryLimit >> 20} MiB");
         VerifierState kept = _pool.RentState();
         kept.CopyFrom(cur, _pool);
