@@ -8,7 +8,7 @@ namespace BpfSim.Agent;
 /// The user-space agent: reads the maps through their actors, decodes the labels, and hands the metrics to its
 /// exporters. It keeps nothing that the maps do not keep, so that a restarted agent goes on where it was.
 /// </summary>
-public sealed class AgentActor : ReceiveActor, IWithTimers
+public sealed class AgentActor : UntypedActor, IWithTimers
 {
     private readonly AgentSpec _spec;
     private readonly MetricBuilder _builder;
@@ -24,27 +24,47 @@ public sealed class AgentActor : ReceiveActor, IWithTimers
     {
         _spec = spec;
         _builder = new MetricBuilder(spec.Config, spec.Names);
-        Receive<Poll>(_ => StartReading());
-        Receive<ReadMetrics>(_ => Ask(_readers));
-        Receive<Flush>(_ => Ask(_flushers));
-        Receive<MapsRead>(OnMapsRead);
-        Receive<Crash>(c => throw new InvalidOperationException(c.Reason));
-        _exporters.Add(Context.ActorOf(Akka.Actor.Props.Create(() => new PrometheusExporterActor(latest)), "prometheus"));
+        _exporters.Add(Context.ActorOf(Akka.Actor.Props.Create<PrometheusExporterActor>(latest), "prometheus"));
         if (spec.Otlp != null)
-            _exporters.Add(Context.ActorOf(Akka.Actor.Props.Create(() => new OtlpExporterActor(spec)), "otlp"));
+            _exporters.Add(Context.ActorOf(Akka.Actor.Props.Create<OtlpExporterActor>(spec), "otlp"));
     }
 
     /// <inheritdoc/>
     public ITimerScheduler Timers { get; set; } = null!;
 
     /// <summary>How to create one.</summary>
-    public static Props Props(AgentSpec spec, LatestMetrics latest) => Akka.Actor.Props.Create(() => new AgentActor(spec, latest));
+    public static Props Props(AgentSpec spec, LatestMetrics latest) => Akka.Actor.Props.Create<AgentActor>(spec, latest);
 
     /// <inheritdoc/>
     protected override void PreStart()
     {
         Self.Tell(new Poll());
         if (_spec.PollInterval > TimeSpan.Zero) Timers.StartPeriodicTimer("poll", new Poll(), _spec.PollInterval);
+    }
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
+    {
+        switch (message)
+        {
+            case Poll:
+                StartReading();
+                break;
+            case ReadMetrics:
+                Ask(_readers);
+                break;
+            case Flush:
+                Ask(_flushers);
+                break;
+            case MapsRead read:
+                OnMapsRead(read);
+                break;
+            case Crash crash:
+                throw new InvalidOperationException(crash.Reason);
+            default:
+                Unhandled(message);
+                break;
+        }
     }
 
     private void Ask(List<IActorRef> askers)

@@ -18,7 +18,7 @@ public sealed class Machine : IDisposable
     private readonly MachineRunner _runner;
     private readonly Syscalls _syscalls;
     private readonly MemorySubsystem _memory;
-    private ActorSystem? _system;
+    private readonly Lazy<Task<ActorSystem>> _system = new(() => Task.Run(CreateActorSystem));
     private IActorRef? _actor;
     private bool _begun;
 
@@ -29,6 +29,8 @@ public sealed class Machine : IDisposable
         ArgumentOutOfRangeException.ThrowIfZero(spec.Cpus);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(spec.Cpus, 256u);
         Spec = spec;
+        // Takes a while, on another thread; nobody asks for it before the programs are loaded.
+        if (spec.Workload.Processes.Count != 0) _ = _system.Value;
         KernelBtf = spec.KernelBtf ?? Platform.KernelBtf;
         Hooks = new HookTable(spec.Cpus)
         {
@@ -98,7 +100,9 @@ public sealed class Machine : IDisposable
     public IReadOnlyList<string> Crashes => _runner.Crashes;
 
     /// <summary>The actor system in which the machine's actors live, for actors of user space that belong to it.</summary>
-    public ActorSystem ActorSystem => _system ??= ActorSystem.Create("bpfsim", ConfigurationFactory.ParseString(
+    public ActorSystem ActorSystem => _system.Value.GetAwaiter().GetResult();
+
+    private static ActorSystem CreateActorSystem() => ActorSystem.Create("bpfsim", ConfigurationFactory.ParseString(
         "akka { loglevel = OFF, stdout-loglevel = OFF, log-dead-letters = off, coordinated-shutdown.run-by-clr-shutdown-hook = off }"));
 
     /// <summary>Flood mode: events delivered to CPUs so far.</summary>
@@ -148,12 +152,12 @@ public sealed class Machine : IDisposable
     /// <summary>Makes an actor fail (<c>cpu0</c>, <c>scheduler</c>, …), to see that the machine goes on.</summary>
     internal void CrashActor(string name) => Actor.Tell(new CrashChild(name, "injected"));
 
-    private IActorRef Actor => _actor ??= ActorSystem.ActorOf(Props.Create(() => new MachineActor(_runner)), "machine");
+    private IActorRef Actor => _actor ??= ActorSystem.ActorOf(Props.Create<MachineActor>(_runner), "machine");
 
     /// <summary>Stops everything and frees programs, maps and memory.</summary>
     public void Dispose()
     {
-        _system?.Terminate().GetAwaiter().GetResult();
+        if (_system.IsValueCreated) ActorSystem.Terminate().GetAwaiter().GetResult();
         Bpf.Dispose();
         _runner.Dispose();
     }

@@ -6,7 +6,7 @@ using BpfSim.Kernel.Time;
 namespace BpfSim.Kernel;
 
 /// <summary>Begins windows, paces them, and supervises subsystems and CPUs: whoever crashes is restarted.</summary>
-internal sealed class MachineActor : ReceiveActor, IWithTimers
+internal sealed class MachineActor : UntypedActor, IWithTimers
 {
     private readonly MachineRunner _runner;
     private Turn? _turn;
@@ -17,17 +17,7 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
     private StartFlood? _flood;
     private int _floodsRunning;
 
-    public MachineActor(MachineRunner runner)
-    {
-        _runner = runner;
-        Receive<RunUntil>(OnRunUntil);
-        Receive<Turn>(OnTurn);
-        Receive<NextWindow>(_ => BeginWindow());
-        Receive<TurnSaved>(OnTurnSaved);
-        Receive<StartFlood>(OnStartFlood);
-        Receive<FloodDone>(_ => OnFloodDone());
-        Receive<CrashChild>(message => Context.Child(message.Name).Tell(new Crash(message.Reason)));
-    }
+    public MachineActor(MachineRunner runner) => _runner = runner;
 
     /// <summary>Paces realtime mode.</summary>
     public ITimerScheduler Timers { get; set; } = null!;
@@ -36,8 +26,8 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
     protected override void PreStart()
     {
         IActorRef[] subsystems = [.. _runner.Subsystems.OrderBy(s => s.Id).Select(s =>
-            Context.ActorOf(Props.Create(() => new SubsystemActor(s)), s.Id.ToString().ToLowerInvariant()))];
-        IActorRef[] cpus = [.. _runner.Cpus.Select(c => Context.ActorOf(Props.Create(() => new CpuActor(c)), $"cpu{c.Id}"))];
+            Context.ActorOf(Props.Create<SubsystemActor>(s), s.Id.ToString().ToLowerInvariant()))];
+        IActorRef[] cpus = [.. _runner.Cpus.Select(c => Context.ActorOf(Props.Create<CpuActor>(c), $"cpu{c.Id}"))];
         _cpuActors = cpus;
         _turn = new Turn(_runner.Simulation, Self, subsystems, cpus);
     }
@@ -48,6 +38,38 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
         _runner.NoteCrash(reason);
         return Directive.Restart;
     }, loggingEnabled: false);
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
+    {
+        switch (message)
+        {
+            case RunUntil run:
+                OnRunUntil(run);
+                break;
+            case Turn turn:
+                OnTurn(turn);
+                break;
+            case NextWindow:
+                BeginWindow();
+                break;
+            case TurnSaved saved:
+                OnTurnSaved(saved);
+                break;
+            case StartFlood flood:
+                OnStartFlood(flood);
+                break;
+            case FloodDone:
+                OnFloodDone();
+                break;
+            case CrashChild crash:
+                Context.Child(crash.Name).Tell(new Crash(crash.Reason));
+                break;
+            default:
+                Unhandled(message);
+                break;
+        }
+    }
 
     private void OnRunUntil(RunUntil message)
     {
@@ -112,7 +134,7 @@ internal sealed class MachineActor : ReceiveActor, IWithTimers
         if (_floods.Length == 0)
         {
             _floods = [.. _runner.FloodSources.Select((source, i) => Context.ActorOf(
-                Props.Create(() => new FloodActor(source, _runner.FloodPools[i], _cpuActors[i])), $"flood{i}"))];
+                Props.Create<FloodActor>(source, _runner.FloodPools[i], _cpuActors[i]), $"flood{i}"))];
         }
         _runner.Kernel.Hooks.SetRunning(true);
         _floodsRunning = _floods.Length;

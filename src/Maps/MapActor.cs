@@ -7,39 +7,45 @@ namespace BpfSim.Maps;
 /// map nor its memory: it may crash and restart, and the map is as it was. Whoever asks and goes away leaves nothing behind; who watches
 /// gets one delta at a time and the next only after an acknowledgement, so that a slow watcher makes nothing grow.
 /// </summary>
-public sealed class MapActor : ReceiveActor, IWithTimers
+public sealed class MapActor : UntypedActor, IWithTimers
 {
     private readonly BpfMap _map;
     private readonly Dictionary<IActorRef, MapWatcher> _watchers = [];
 
     /// <summary>Opens the door to a map.</summary>
-    public MapActor(BpfMap map)
-    {
-        _map = map;
-        Receive<LookupElem>(Lookup);
-        Receive<UpdateElem>(Update);
-        Receive<AddElem>(Add);
-        Receive<DeleteElem>(m => Answer(_map.Delete(m.Key)));
-        Receive<LookupAndDeleteElem>(LookupAndDelete);
-        Receive<GetNextKey>(NextKey);
-        Receive<LookupBatch>(Batch);
-        Receive<UpdateBatch>(Batch);
-        Receive<DeleteBatch>(Batch);
-        Receive<GetSnapshot>(_ => Reply(_map.Snapshot()));
-        Receive<FreezeMap>(_ => Answer(_map.Freeze()));
-        Receive<GetStatistics>(_ => Reply(new MapStatus(_map.Spec, _map.Id, _map.Count, _map.Frozen, _map.MemoryBytes, _map.NativeBytes, _map.Statistics.Total)));
-        Receive<WatchMap>(Watch);
-        Receive<UnwatchMap>(_ => Forget(Sender));
-        Receive<DeltaReceived>(Acknowledge);
-        Receive<WatchTick>(t => Push(t.Watcher));
-        Receive<Terminated>(t => Forget(t.ActorRef));
-    }
+    public MapActor(BpfMap map) => _map = map;
 
     /// <inheritdoc/>
     public ITimerScheduler Timers { get; set; } = null!;
 
     /// <summary>How to make the actor of a map.</summary>
-    public static Props Props(BpfMap map) => Akka.Actor.Props.Create(() => new MapActor(map));
+    public static Props Props(BpfMap map) => Akka.Actor.Props.Create<MapActor>(map);
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
+    {
+        switch (message)
+        {
+            case LookupElem m: Lookup(m); break;
+            case UpdateElem m: Update(m); break;
+            case AddElem m: Add(m); break;
+            case DeleteElem m: Answer(_map.Delete(m.Key)); break;
+            case LookupAndDeleteElem m: LookupAndDelete(m); break;
+            case GetNextKey m: NextKey(m); break;
+            case LookupBatch m: Batch(m); break;
+            case UpdateBatch m: Batch(m); break;
+            case DeleteBatch m: Batch(m); break;
+            case GetSnapshot: Reply(_map.Snapshot()); break;
+            case FreezeMap: Answer(_map.Freeze()); break;
+            case GetStatistics: Reply(new MapStatus(_map.Spec, _map.Id, _map.Count, _map.Frozen, _map.MemoryBytes, _map.NativeBytes, _map.Statistics.Total)); break;
+            case WatchMap m: Watch(m); break;
+            case UnwatchMap: Forget(Sender); break;
+            case DeltaReceived m: Acknowledge(m); break;
+            case WatchTick m: Push(m.Watcher); break;
+            case Terminated m: Forget(m.ActorRef); break;
+            default: Unhandled(message); break;
+        }
+    }
 
     /// <summary>Answers, unless nobody has asked: then the message was an order.</summary>
     private void Reply(object answer)

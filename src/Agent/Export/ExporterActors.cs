@@ -17,22 +17,33 @@ public sealed class LatestMetrics
 }
 
 /// <summary>Keeps what the Prometheus endpoint answers with.</summary>
-internal sealed class PrometheusExporterActor : ReceiveActor
+internal sealed class PrometheusExporterActor : UntypedActor
 {
-    public PrometheusExporterActor(LatestMetrics latest)
+    private readonly LatestMetrics _latest;
+
+    public PrometheusExporterActor(LatestMetrics latest) => _latest = latest;
+
+    protected override void OnReceive(object message)
     {
-        Receive<MetricsRead>(m => latest.Value = m.Metrics);
-        Receive<FlushExporter>(f =>
+        switch (message)
         {
-            latest.Value = f.Metrics;
-            Sender.Tell(new ExporterFlushed(null));
-        });
+            case MetricsRead read:
+                _latest.Value = read.Metrics;
+                break;
+            case FlushExporter flush:
+                _latest.Value = flush.Metrics;
+                Sender.Tell(new ExporterFlushed(null));
+                break;
+            default:
+                Unhandled(message);
+                break;
+        }
     }
 }
 
 /// <summary>Sends metrics over OTLP; never more than one export of its own under way.</summary>
 [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "Disposed when the actor stops.")]
-internal sealed class OtlpExporterActor : ReceiveActor
+internal sealed class OtlpExporterActor : UntypedActor
 {
     private readonly OtlpExporter _exporter;
     private readonly OtlpEndpoint _endpoint;
@@ -43,9 +54,25 @@ internal sealed class OtlpExporterActor : ReceiveActor
     {
         _endpoint = spec.Otlp!;
         _exporter = new OtlpExporter(_endpoint, spec.Config, spec.ResourceAttributes);
-        Receive<MetricsRead>(OnMetricsRead);
-        Receive<FlushExporter>(OnFlushExporter);
-        Receive<Sent>(_ => _sending = false);
+    }
+
+    protected override void OnReceive(object message)
+    {
+        switch (message)
+        {
+            case MetricsRead read:
+                OnMetricsRead(read);
+                break;
+            case FlushExporter flush:
+                OnFlushExporter(flush);
+                break;
+            case Sent:
+                _sending = false;
+                break;
+            default:
+                Unhandled(message);
+                break;
+        }
     }
 
     protected override void PostStop() => _exporter.Dispose();

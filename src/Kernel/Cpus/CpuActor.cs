@@ -4,16 +4,29 @@ using BpfSim.Kernel.Subsystems;
 namespace BpfSim.Kernel.Cpus;
 
 /// <summary>Runs the programs of one simulated CPU whenever events wait for it.</summary>
-internal sealed class CpuActor : ReceiveActor
+internal sealed class CpuActor : UntypedActor
 {
     private readonly Cpu _cpu;
 
-    public CpuActor(Cpu cpu)
+    public CpuActor(Cpu cpu) => _cpu = cpu;
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
     {
-        _cpu = cpu;
-        Receive<Turn>(OnTurn);
-        Receive<FloodBatch>(OnFloodBatch);
-        Receive<Crash>(message => throw new InjectedFaultException(message.Reason));
+        switch (message)
+        {
+            case Turn turn:
+                OnTurn(turn);
+                break;
+            case FloodBatch batch:
+                OnFloodBatch(batch);
+                break;
+            case Crash crash:
+                throw new InjectedFaultException(crash.Reason);
+            default:
+                Unhandled(message);
+                break;
+        }
     }
 
     private void OnTurn(Turn turn)

@@ -305,7 +305,7 @@ public static unsafe class MapMicroBenchmarks
         {
             var facts = new InsnFacts[insns.Length];
             for (var i = 0; i < insns.Length; i++)
-                if (insns[i].IsHelperCall && insns[i].Imm is 1 or 2 or 3 or 131) facts[i] = new InsnFacts(1, 0, false, false, false, false);
+                if (insns[i].IsHelperCall && insns[i].Imm is 1 or 2 or 3 or 131) facts[i] = new InsnFacts { MapIndex = 1 };
             _program = Platform.Engine(EngineKind.Jit).Load(new ExecutableProgram
             {
                 Name = "bench",

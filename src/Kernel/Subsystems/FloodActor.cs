@@ -5,7 +5,7 @@ using BpfSim.Kernel.Time;
 namespace BpfSim.Kernel.Subsystems;
 
 /// <summary>Keeps one CPU busy in flood mode: sends a batch for each one that comes back, until time is up.</summary>
-internal sealed class FloodActor : ReceiveActor
+internal sealed class FloodActor : UntypedActor
 {
     /// <summary>Batches on the way to a CPU at most.</summary>
     public const int Credit = 8;
@@ -21,8 +21,23 @@ internal sealed class FloodActor : ReceiveActor
         _source = source;
         _pool = pool;
         _cpu = cpu;
-        Receive<RunFlood>(OnRunFlood);
-        Receive<CreditBack>(_ => OnCreditBack());
+    }
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
+    {
+        switch (message)
+        {
+            case RunFlood run:
+                OnRunFlood(run);
+                break;
+            case CreditBack:
+                OnCreditBack();
+                break;
+            default:
+                Unhandled(message);
+                break;
+        }
     }
 
     private void OnRunFlood(RunFlood message)

@@ -19,15 +19,26 @@ internal abstract class Subsystem
 }
 
 /// <summary>Runs a subsystem whenever it has the turn.</summary>
-internal sealed class SubsystemActor : ReceiveActor
+internal sealed class SubsystemActor : UntypedActor
 {
     private readonly Subsystem _subsystem;
 
-    public SubsystemActor(Subsystem subsystem)
+    public SubsystemActor(Subsystem subsystem) => _subsystem = subsystem;
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
     {
-        _subsystem = subsystem;
-        Receive<Turn>(OnTurn);
-        Receive<Crash>(message => throw new InjectedFaultException(message.Reason));
+        switch (message)
+        {
+            case Turn turn:
+                OnTurn(turn);
+                break;
+            case Crash crash:
+                throw new InjectedFaultException(crash.Reason);
+            default:
+                Unhandled(message);
+                break;
+        }
     }
 
     private void OnTurn(Turn turn)

@@ -203,6 +203,12 @@ internal sealed unsafe class CheckedRun
     {
         HelperPrototype? helper = (insn.IsKfuncCall ? _program.Program.Kfuncs : _program.Program.Helpers).Find(insn.Imm);
         if (insn.IsHelperCall && insn.Imm == ProgramRuntime.TailCallHelper) return TailCall(slot);
+        if (helper is null && !_program.Program.Verified)
+        {
+            Stop(slot, RunFault.BadInstruction, "there is no such function");
+            return null;
+        }
+
         if (helper is null || helper.Implementation == null)
         {
             SetResult(unchecked((ulong)-(long)Errno.EOPNOTSUPP), null);

@@ -102,7 +102,7 @@ internal static unsafe partial class Handlers
         return i[1].Handler(i + 1, f, a, b, c, d);
     }
 
-    /// <summary>A helper or kfunc that nobody implements.</summary>
+    /// <summary>A helper or kfunc that exists, but that nobody implements.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static ulong CallMissing<TResult>(DecodedInsn* i, Frame* f, ulong a, ulong b, ulong c, ulong d)
         where TResult : struct, IOperand

@@ -163,6 +163,10 @@ internal sealed unsafe class InsnDecoder
         {
             decoded.Handler = HandlerTable.Find(nameof(Handlers.TailCall), Result);
         }
+        else if (helper is null && !_program.Verified)
+        {
+            decoded.Handler = HandlerTable.Find(nameof(Handlers.Bad));
+        }
         else if (helper is null || helper.Implementation == null)
         {
             decoded.Handler = HandlerTable.Find(nameof(Handlers.CallMissing), Result);

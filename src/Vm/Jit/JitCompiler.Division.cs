@@ -376,9 +376,8 @@ internal sealed partial class JitCompiler
         int done = _e.NewLabel();
         if (!constant)
         {
-            bool nonZero = n.Flag && _options.UseFacts;
             if (signed) EmitRareSigned(n, b, done, modulo);
-            else if (!nonZero) EmitRareZero(n, b, done, modulo);
+            else EmitRareZero(n, b, done, modulo);
         }
         else if (signed && (n.Is32 ? (int)n.Imm : n.Imm) == -1)
         {

@@ -72,7 +72,7 @@ public sealed record JitOptions
     /// <summary>Functions that use no stack get no frame.</summary>
     public bool FrameElimination { get; init; } = true;
 
-    /// <summary>What the verifier proved (divisor not zero, constant keys) is used.</summary>
+    /// <summary>What the verifier proved (known maps, constant keys) is used.</summary>
     public bool UseFacts { get; init; } = true;
 
     /// <summary>A load from the own stack takes the value from the register that was stored there.</summary>

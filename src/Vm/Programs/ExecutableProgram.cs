@@ -52,12 +52,14 @@ public sealed record ExecutableProgram
     public bool Verified { get; init; }
 }
 
-/// <summary>What the verifier proved about one instruction over all paths; default means nothing.</summary>
+/// <summary>
+/// What the verifier proved about one instruction over all paths; default means nothing. Ranges of numbers are no such
+/// facts: a path that is cut off as equivalent to an earlier one need not have the same, where precision did not matter.
+/// </summary>
 /// <param name="MapIndex">Helper calls: index + 1 of the one map that r1 always is; 0 if unknown.</param>
 /// <param name="ConstKey">Array lookups: the constant key, where <see cref="HasConstKey"/>.</param>
 /// <param name="HasConstKey">Whether the key in memory is the same constant on all paths.</param>
-/// <param name="DivisorNonZero">Division and modulo: the divisor is never 0.</param>
 /// <param name="StackAccess">Loads and stores: always the own frame's stack at a fixed offset.</param>
 /// <param name="ProbeMem">Loads: may fault and then reads 0.</param>
 public readonly record struct InsnFacts(
-    int MapIndex, uint ConstKey, bool HasConstKey, bool DivisorNonZero, bool StackAccess, bool ProbeMem);
+    int MapIndex, uint ConstKey, bool HasConstKey, bool StackAccess, bool ProbeMem);

@@ -24,7 +24,7 @@ internal sealed partial record SyscallCase(int Line, BpfCommand Command, string 
         for (int i = 0; i < lines.Length; i++)
         {
             string line = lines[i].Trim();
-            if (line.Length == 0 || line[0] == '#') continue;
+            if (line.Length == 0 || line[0] == '#' || line.StartsWith("bpf(", StringComparison.Ordinal)) continue;
             if (line.StartsWith("layout ", StringComparison.Ordinal))
             {
                 string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);

@@ -13,9 +13,12 @@ internal static class TestEngines
     public static IProgramEngine Find(string name) => All.First(e => e.Name == name);
 
     /// <summary>r0 in hexadecimal, or <c>error</c> and the reason.</summary>
-    public static unsafe string Run(IProgramEngine engine, AssembledProgram program, byte[] memory, long fuel = 1_000_000)
+    public static string Run(IProgramEngine engine, AssembledProgram program, byte[] memory, long fuel = 1_000_000) =>
+        Run(engine, new ExecutableProgram { Insns = program.Insns, FunctionStarts = program.FunctionStarts }, memory, fuel);
+
+    /// <summary>r0 in hexadecimal, or <c>error</c> and the reason.</summary>
+    public static unsafe string Run(IProgramEngine engine, ExecutableProgram executable, byte[] memory, long fuel = 1_000_000)
     {
-        var executable = new ExecutableProgram { Insns = program.Insns, FunctionStarts = program.FunctionStarts };
         LoadedProgram loaded;
         try
         {

@@ -276,8 +276,22 @@ public sealed record MapBatchAttr
     /// <summary>values, one behind the other.</summary>
     public byte[] Values { get; init; } = [];
 
+    private uint? _countIn;
+    private uint _count;
+
     /// <summary>count: in, room or number of elements; out, elements done.</summary>
-    public uint Count { get; set; }
+    public uint Count
+    {
+        get => _count;
+        set
+        {
+            _countIn ??= value;
+            _count = value;
+        }
+    }
+
+    /// <summary>count as it was given.</summary>
+    public uint CountIn => _countIn ?? 0;
 
     /// <summary>elem_flags.</summary>
     public ulong ElemFlags { get; init; }

@@ -94,7 +94,7 @@ public sealed partial class BpfSyscall
         if (result == 0 && value.Length < map.UserValueSize && map.Map.Spec.Type == MapType.BloomFilter) result = -(int)Errno.EFAULT;
         else if (result == 0 && value.Length < map.UserValueSize) result = LookupValue(map, key, new byte[map.UserValueSize], flags) is var e and not 0 ? e : -(int)Errno.EFAULT;
         else if (result == 0) result = LookupValue(map, key, value, flags);
-        return Traced(BpfCommand.BPF_MAP_LOOKUP_ELEM, new MapElemAttr(fd, flags), result);
+        return Traced(BpfCommand.BPF_MAP_LOOKUP_ELEM, new MapElemAttr(fd, flags, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_UPDATE_ELEM. Values of map-in-map, prog_array and perf_event_array are descriptors (4 bytes).</summary>
@@ -104,7 +104,7 @@ public sealed partial class BpfSyscall
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
         if (result == 0 && value.Length < map.UserValueSize) result = -(int)Errno.EFAULT;
         if (result == 0) result = UpdateValue(map, key, value[..(int)map.UserValueSize], flags);
-        return Traced(BpfCommand.BPF_MAP_UPDATE_ELEM, new MapElemAttr(fd, flags), result);
+        return Traced(BpfCommand.BPF_MAP_UPDATE_ELEM, new MapElemAttr(fd, flags, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_DELETE_ELEM.</summary>
@@ -113,7 +113,7 @@ public sealed partial class BpfSyscall
         int result = Access(fd, write: true, 0, out MapObject map);
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
         if (result == 0) result = DeleteValue(map, key);
-        return Traced(BpfCommand.BPF_MAP_DELETE_ELEM, new MapElemAttr(fd, 0), result);
+        return Traced(BpfCommand.BPF_MAP_DELETE_ELEM, new MapElemAttr(fd, 0, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_GET_NEXT_KEY: an empty key asks for the first one; -ENOENT after the last.</summary>
@@ -123,7 +123,7 @@ public sealed partial class BpfSyscall
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: true);
         if (result == 0 && nextKey.Length < map.Map.Spec.KeySize) result = -(int)Errno.EFAULT;
         if (result == 0) result = map.Map.GetNextKey(key, nextKey);
-        return Traced(BpfCommand.BPF_MAP_GET_NEXT_KEY, new MapElemAttr(fd, 0), result);
+        return Traced(BpfCommand.BPF_MAP_GET_NEXT_KEY, new MapElemAttr(fd, 0, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_LOOKUP_AND_DELETE_ELEM: reads and removes; of queues and stacks, pops.</summary>
@@ -135,7 +135,7 @@ public sealed partial class BpfSyscall
         if (result == 0) result = CheckKey(map, key, mayBeEmpty: map.Map.Spec.KeySize == 0);
         if (result == 0 && value.Length < map.UserValueSize) result = -(int)Errno.EFAULT;
         if (result == 0) result = LookupAndDelete(map, key, value, flags);
-        return Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM, new MapElemAttr(fd, flags), result);
+        return Traced(BpfCommand.BPF_MAP_LOOKUP_AND_DELETE_ELEM, new MapElemAttr(fd, flags, !key.IsEmpty), result);
     }
 
     /// <summary>BPF_MAP_FREEZE: user space can no longer write; -EPERM if it is frozen already.</summary>
@@ -241,4 +241,4 @@ public sealed partial class BpfSyscall
 }
 
 /// <summary>What the element commands are given besides key and value.</summary>
-public sealed record MapElemAttr(int MapFd, ulong Flags);
+public sealed record MapElemAttr(int MapFd, ulong Flags, bool HasKey = false);

@@ -97,10 +97,10 @@ internal static unsafe class IrDecoder
             case InsnOp.Lsh: Binary(ref r, IrOp.Lsh, insn); break;
             case InsnOp.Rsh: Binary(ref r, IrOp.Rsh, insn); break;
             case InsnOp.Arsh: Binary(ref r, IrOp.Arsh, insn); break;
-            case InsnOp.Div: Binary(ref r, IrOp.Div, insn); r.Flag = DivisorNonZero(program, slot); break;
-            case InsnOp.SDiv: Binary(ref r, IrOp.SDiv, insn); r.Flag = DivisorNonZero(program, slot); break;
-            case InsnOp.Mod: Binary(ref r, IrOp.Mod, insn); r.Flag = DivisorNonZero(program, slot); break;
-            case InsnOp.SMod: Binary(ref r, IrOp.SMod, insn); r.Flag = DivisorNonZero(program, slot); break;
+            case InsnOp.Div: Binary(ref r, IrOp.Div, insn); break;
+            case InsnOp.SDiv: Binary(ref r, IrOp.SDiv, insn); break;
+            case InsnOp.Mod: Binary(ref r, IrOp.Mod, insn); break;
+            case InsnOp.SMod: Binary(ref r, IrOp.SMod, insn); break;
             case InsnOp.Neg: (r.Op, r.Dst, r.A) = (IrOp.Neg, dst, dst); break;
             case InsnOp.Mov when insn.Source == OperandSource.K:
                 (r.Op, r.Dst, r.Imm) = (IrOp.MovImm, dst, is32 ? (uint)insn.Imm : insn.Imm);
@@ -113,7 +113,10 @@ internal static unsafe class IrDecoder
             case InsnOp.ToLe when insn.Imm == 64: (r.Op, r.Dst, r.A, r.Is32) = (IrOp.Mov, dst, dst, false); break;
             case InsnOp.ToLe when insn.Imm == 32: (r.Op, r.Dst, r.A, r.Is32) = (IrOp.Mov, dst, dst, true); break;
             case InsnOp.ToLe: (r.Op, r.Dst, r.A, r.Size) = (IrOp.MovZx, dst, dst, 2); break;
-            case InsnOp.ToBe or InsnOp.Bswap: (r.Op, r.Dst, r.A, r.Size) = (IrOp.Bswap, dst, dst, (byte)(insn.Imm / 8)); break;
+            case InsnOp.ToBe or InsnOp.Bswap:
+                // The class says nothing here: be64 belongs to the 32-bit one.
+                (r.Op, r.Dst, r.A, r.Size, r.Is32) = (IrOp.Bswap, dst, dst, (byte)(insn.Imm / 8), insn.Imm < 64);
+                break;
             case InsnOp.LdImm64: (r.Op, r.Dst, r.Imm) = (IrOp.MovImm, dst, Load64(program, slot)); break;
             case InsnOp.Ldx:
                 (r.Op, r.Dst, r.A, r.Off, r.Size) = (ProbeMem(program, slot) ? IrOp.ProbeLoad : IrOp.Load, dst, src, insn.Off, (byte)insn.SizeBytes);
@@ -151,8 +154,6 @@ internal static unsafe class IrDecoder
         }
         return 0;
     }
-
-    private static bool DivisorNonZero(ExecutableProgram program, int slot) => slot < program.Facts.Length && program.Facts[slot].DivisorNonZero;
 
     private static bool ProbeMem(ExecutableProgram program, int slot) => slot < program.Facts.Length && program.Facts[slot].ProbeMem;
 

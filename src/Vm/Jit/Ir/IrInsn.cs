@@ -91,7 +91,7 @@ internal struct IrInsn
     public IrOp Sub;
     public X86Condition Condition;
 
-    /// <summary>Division: the divisor is never 0. Lookups: the key is a constant. Plain atomics: the operand is.</summary>
+    /// <summary>Lookups: the key is a constant. Plain atomics: the operand is.</summary>
     public bool Flag;
     public int Off;
 

@@ -185,13 +185,11 @@ internal static class Rewriter
     private static InsnFacts FactsOf(in Insn insn, in InsnAux aux)
     {
         bool memory = insn.Class is InsnClass.Ldx or InsnClass.St or InsnClass.Stx;
-        bool divides = insn.Class is InsnClass.Alu or InsnClass.Alu64 && insn.AluOp is AluOp.Div or AluOp.Mod;
         bool constKey = insn.IsHelperCall && aux.MapKey > 0;
         return new InsnFacts(
             MapIndex: insn.IsHelperCall ? Math.Max(aux.MapIndex, 0) : 0,
             ConstKey: constKey ? (uint)(aux.MapKey - 1) : 0,
             HasConstKey: constKey,
-            DivisorNonZero: divides && aux.Seen && insn.Source == OperandSource.X && !aux.DivisorMayBeZero,
             StackAccess: memory && aux.Seen && !aux.NotOwnStack,
             ProbeMem: insn.Class == InsnClass.Ldx && IsKernelPointer(aux.PtrType));
     }

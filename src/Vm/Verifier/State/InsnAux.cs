@@ -56,9 +56,6 @@ internal struct InsnAux
     /// <summary>The call runs in a context that cannot sleep.</summary>
     public bool NonSleepable;
 
-    /// <summary>Division and modulo: some path had a divisor that may be 0.</summary>
-    public bool DivisorMayBeZero;
-
     /// <summary>Loads and stores: some path accessed something else than the own frame at a fixed offset.</summary>
     public bool NotOwnStack;
 

@@ -217,16 +217,7 @@ internal sealed partial class ProgramVerifier
         }
 
         CheckRegArg(insn.Dst, RegUse.DestinationNoMark);
-        if (divides && insn.Source == OperandSource.X) NoteDivisor(insn);
         Adjust(insn);
-    }
-
-    private void NoteDivisor(in Insn insn)
-    {
-        ref RegisterState divisor = ref Regs[insn.Src];
-        bool nonZero = insn.Class == InsnClass.Alu64 ? divisor.UMin > 0 || divisor.SMax < 0
-            : divisor.Bounds.U32Min > 0 || divisor.Bounds.S32Max < 0;
-        if (!nonZero) Aux[InsnIdx].DivisorMayBeZero = true;
     }
 
     private void Adjust(in Insn insn)
