@@ -41,7 +41,7 @@ public static class EbpfVerifier
         }
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged, verifier.NumbersHold);
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
         var result = new VerifierResult
         {
             Errno = errno,

@@ -16,9 +16,6 @@ internal sealed partial class ProgramVerifier
     private StateCompare _compare = null!;
     private StackLiveness _stackLiveness = null!;
 
-    /// <summary>Whether every pruned state lay within the state that it was pruned by, numbers that do not matter to safety included.</summary>
-    internal bool NumbersHold { get; private set; } = true;
-
     /// <summary>True if a checkpoint covers the state; otherwise perhaps makes a new one.</summary>
     private bool IsStateVisited(int insnIdx)
     {
@@ -51,7 +48,6 @@ internal sealed partial class ProgramVerifier
             if (hit)
             {
                 point.Hits++;
-                NumbersHold &= !_compare.SkippedNumber;
                 if (Aux[insnIdx].JumpPoint) PushHistory(HistoryFlags.None, 0);
                 bool changed = false;
                 PropagatePrecision(old, cur, ref changed);

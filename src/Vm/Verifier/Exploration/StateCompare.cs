@@ -27,9 +27,6 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
     private uint _temporaryId;
     private RegisterState _unbound = UnknownScalar();
 
-    /// <summary>Whether the last comparison passed over a number that the old state does not contain, because its value did not matter.</summary>
-    public bool SkippedNumber { get; private set; }
-
     private static RegisterState UnknownScalar()
     {
         RegisterState reg = default;
@@ -42,7 +39,6 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
     {
         if (old.CurFrame != cur.CurFrame) return false;
         _ids = 0;
-        SkippedNumber = false;
         _temporaryId = idGenerator;
         if (old.Speculative && !cur.Speculative) return false;
         if (old.InSleepable != cur.InSleepable) return false;
@@ -107,12 +103,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
         {
             case RegType.Scalar:
                 if (exploreAluLimits) return SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckScalarIds(old.Id, cur.Id);
-                if (!old.Precise && exact == Exactness.NotExact && !allNumbers)
-                {
-                    SkippedNumber |= old.Id != 0 || !old.Bounds.Includes(cur.Bounds);
-                    return true;
-                }
-
+                if (!old.Precise && exact == Exactness.NotExact && !allNumbers) return true;
                 // A number that was proved safe on its own is safe as somebody's sibling, too.
                 if (old.Id != 0 && (old.Id & RegisterState.AddConst) != (cur.Id & RegisterState.AddConst)) return false;
                 if ((old.Id & RegisterState.AddConst) != 0 && old.Off != cur.Off) return false;

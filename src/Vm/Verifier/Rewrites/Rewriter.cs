@@ -25,8 +25,7 @@ internal static class Rewriter
     /// <param name="aux">What the walk saw of each instruction.</param>
     /// <param name="functions">The functions as loaded, with what the walk saw of their stacks.</param>
     /// <param name="removeDead">False for unprivileged programs, whose dead code only traps.</param>
-    /// <param name="numbersHold">Whether what the walk knew of numbers holds on pruned paths, too.</param>
-    public static RewrittenProgram Rewrite(Insn[] insns, InsnAux[] aux, IReadOnlyList<Subprogram> functions, bool removeDead, bool numbersHold)
+    public static RewrittenProgram Rewrite(Insn[] insns, InsnAux[] aux, IReadOnlyList<Subprogram> functions, bool removeDead)
     {
         var work = (Insn[])insns.Clone();
         var keep = new bool[work.Length];
@@ -49,14 +48,7 @@ internal static class Rewriter
         }
 
         ProbeKernelPointers(work, aux);
-        RewrittenProgram result = Compact(work, aux, keep, functions);
-        for (int i = 0; i < result.Facts.Length; i++)
-        {
-            if (!result.Facts[i].DivisorNonZero || numbersHold || Divisors.IsNonZero(insns, aux, result.OriginalSlots[i])) continue;
-            result.Facts[i] = result.Facts[i] with { DivisorNonZero = false };
-        }
-
-        return result;
+        return Compact(work, aux, keep, functions);
     }
 
     private static bool IsConditional(in Insn insn) =>
