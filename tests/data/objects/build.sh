@@ -11,3 +11,5 @@ llvm-strip-19 -g types.bpf.o
 # maps.dump.txt and maps.dump.json.txt are what bpftool map dump printed of its maps, after MapDumpTests' updates.
 clang-19 -target bpf -mcpu=v3 -O2 -g -w -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. -c maps.bpf.c -o maps.bpf.o
 llvm-strip-19 -g maps.bpf.o
+clang-19 -target bpf -mcpu=v3 -O2 -g -w -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. -c iterators.bpf.c -o iterators.bpf.o
+llvm-strip-19 -g iterators.bpf.o
