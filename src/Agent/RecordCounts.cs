@@ -14,7 +14,7 @@ public sealed class RecordCounts(MapSpec map, int keySize, int limit)
 {
     private readonly Dictionary<byte[], ulong> _counts = new(new ByteComparer());
     private readonly Lock _lock = new();
-    private ulong _lost;
+    private ulong _lost, _neverCame;
 
     /// <summary>The map's name, which is the metric's.</summary>
     public string Name => map.Name;
@@ -22,7 +22,7 @@ public sealed class RecordCounts(MapSpec map, int keySize, int limit)
     /// <summary>Records that are in no count: the buffer was full, they were too short, or there were too many different ones.</summary>
     public ulong Lost
     {
-        get { lock (_lock) return _lost; }
+        get { lock (_lock) return _lost + _neverCame; }
     }
 
     /// <summary>Counts a record.</summary>
@@ -36,10 +36,11 @@ public sealed class RecordCounts(MapSpec map, int keySize, int limit)
         }
     }
 
-    /// <summary>Counts records that never came.</summary>
-    public void AddLost(ulong records)
+    /// <summary>Records so far for which the buffer had no room.</summary>
+    public ulong NeverCame
     {
-        lock (_lock) _lost += records;
+        get { lock (_lock) return _neverCame; }
+        set { lock (_lock) _neverCame = value; }
     }
 
     /// <summary>Forgets all counts: flush_interval is over.</summary>

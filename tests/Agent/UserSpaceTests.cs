@@ -34,6 +34,22 @@ public sealed class UserSpaceTests
     }
 
     [Fact]
+    public async Task A_flood_gives_every_event_its_own_task_and_counts_what_was_lost()
+    {
+        Scenario scenario = ScenarioReader.Open(s_scenario);
+        scenario = scenario with { Duration = TimeSpan.FromMilliseconds(100), Machine = scenario.Machine with { Mode = Kernel.RunMode.Flood } };
+        using ScenarioRun run = new(scenario, new ScenarioRunOptions { PollInterval = TimeSpan.Zero });
+        run.Run();
+        MetricSnapshot metrics = (await run.FlushAsync()).Metrics;
+        ulong Of(string comm) => run.Machine.Ledger.Of("openat").Where(e => e.Key.Comm == comm).Aggregate(0UL, (sum, e) => sum + e.Value.Count);
+        Assert.NotEqual(0UL, Of("shop"));
+        Assert.Equal(new Dictionary<string, ulong> { ["/sys/fs/cgroup/batch.slice"] = Of("backup"), ["/sys/fs/cgroup/shop.slice/web"] = Of("shop") },
+            Family(metrics, "by_cgroup").Samples.ToDictionary(s => s.Labels![0], s => s.Value));
+        ulong counted = Family(metrics, "events").Samples.Aggregate(0UL, (sum, r) => sum + r.Value);
+        Assert.Equal(run.Machine.Ledger.Count("openat"), counted + Assert.Single(Family(metrics, "lost_records_total").Samples).Value);
+    }
+
+    [Fact]
     public async Task A_flush_interval_drops_the_counts()
     {
         Scenario scenario = ScenarioReader.Open(s_scenario);
@@ -66,7 +82,7 @@ public sealed class UserSpaceTests
     {
         RecordCounts counts = new(new MapSpec { Name = "events", Type = MapType.PerfEventArray, KeySize = 4, ValueSize = 4, MaxEntries = 1 }, 4, 2);
         foreach (byte[] record in (byte[][])[[1, 2, 3, 4, 5], [1, 2, 3, 4], [1, 2, 3], [2, 0, 0, 0], [3, 0, 0, 0], [2, 0, 0, 0]]) counts.Add(record);
-        counts.AddLost(5);
+        counts.NeverCame = 5;
         Assert.Equal(7UL, counts.Lost);
         Assert.Equal([(0x04030201u, 2UL), (2u, 2UL)], counts.Content().Elements.Select(e => (BitConverter.ToUInt32(e.Key), counts.Content().Number(e.Value))).Order().Reverse());
         counts.Drop();

@@ -41,7 +41,10 @@ internal sealed class UserSpace : IDisposable
     public void Consume()
     {
         foreach ((PerfBuffer buffer, RecordCounts counts) in _buffers)
-            buffer.Consume((_, record) => counts.Add(record), (_, lost) => counts.AddLost(lost));
+        {
+            buffer.Consume((_, record) => counts.Add(record));
+            counts.NeverCame = buffer.Lost;
+        }
     }
 
     /// <summary>Sets the variables <c>kaddr_NAME</c> of an object that is not loaded yet; adds those that it has to <paramref name="found"/>.</summary>

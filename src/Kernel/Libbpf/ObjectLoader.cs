@@ -110,7 +110,8 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
         foreach ((uint slot, string name) in map.Spec.InitialReferences)
         {
             int fd = find(name);
-            if (fd < 0) continue;
+            // A caller who leaves out what is refused wants the rest; libbpf has only all or nothing.
+            if (fd < 0 && obj.ProgramRefused != null) continue;
             Check(_bpf.MapUpdateElem(map.Fd, BitConverter.GetBytes(slot), BitConverter.GetBytes(fd)), $"map '{map.Name}': failed to initialize slot [{slot}] to '{name}'");
         }
     }

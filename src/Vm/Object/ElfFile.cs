@@ -39,6 +39,7 @@ internal sealed class ElfFile
             bool addend = section.Type == ElfSectionType.Rela;
             if ((section.Type != ElfSectionType.Rel && !addend) || section.Info != target.Index) continue;
             int size = addend ? RelaSize : RelSize;
+            if (section.EntrySize != (ulong)size) throw new ObjectException($"section '{section.Name}': entries of {section.EntrySize} bytes, expected {size}");
             ReadOnlyMemory<byte> data = section.Data;
             if (data.Length % size != 0) throw new ObjectException($"section '{section.Name}': {data.Length} bytes are not a whole number of {size}-byte relocations");
             for (int at = 0; at < data.Length; at += size)
@@ -80,9 +81,8 @@ internal sealed class ElfFile
             ReadOnlySpan<byte> entry = head.Slice((int)table + i * SectionHeaderSize, SectionHeaderSize);
             var sectionType = (ElfSectionType)BinaryPrimitives.ReadUInt32LittleEndian(entry[4..]);
             ulong offset = BinaryPrimitives.ReadUInt64LittleEndian(entry[24..]), size = BinaryPrimitives.ReadUInt64LittleEndian(entry[32..]);
-            bool inFile = sectionType is not (ElfSectionType.NoBits or ElfSectionType.Null);
-            if (inFile && (offset > (ulong)head.Length || size > (ulong)head.Length - offset))
-                throw new ObjectException($"ELF section {i}: contents at {offset}+{size} exceed the file of {head.Length} bytes");
+            bool inFile = sectionType is not (ElfSectionType.NoBits or ElfSectionType.Null) && size != 0;
+            bool outside = inFile && (offset > (ulong)head.Length || size > (ulong)head.Length - offset);
             sections[i] = new ElfSection
             {
                 Index = i,
@@ -92,8 +92,13 @@ internal sealed class ElfFile
                 Size = size,
                 Link = BinaryPrimitives.ReadUInt32LittleEndian(entry[40..]),
                 Info = BinaryPrimitives.ReadUInt32LittleEndian(entry[44..]),
-                Data = inFile ? Bytes.Slice((int)offset, (int)size) : default,
+                EntrySize = BinaryPrimitives.ReadUInt64LittleEndian(entry[56..]),
+                // Of sections that nobody reads, nobody asks where they are.
+                Problem = outside ? $"ELF section {i}: contents at {offset}+{size} exceed the file of {head.Length} bytes" : null,
+                Data = inFile && !outside ? Bytes.Slice((int)offset, (int)size) : default,
             };
+            if (sectionType == ElfSectionType.Rel && sections[i].Info >= count)
+                throw new ObjectException($"ELF section {i}: relocations apply to section {sections[i].Info} of {count}");
         }
         foreach (ElfSection section in sections) section.Name = ReadString(sections[names], section.NameOffset, $"name of section {section.Index}");
         Sections = sections;
@@ -104,6 +109,7 @@ internal sealed class ElfFile
         ElfSection? table = Array.Find(Sections, s => s.Type == ElfSectionType.SymTab);
         if (table == null) return;
         if (table.Link >= Sections.Length) throw new ObjectException($"section '{table.Name}': string table {table.Link} is not one of {Sections.Length} sections");
+        if (table.EntrySize != SymbolSize) throw new ObjectException($"section '{table.Name}': symbols of {table.EntrySize} bytes, expected {SymbolSize}");
         if (table.Data.Length % SymbolSize != 0) throw new ObjectException($"section '{table.Name}': {table.Data.Length} bytes are not a whole number of symbols");
         ElfSection strings = Sections[table.Link];
         var symbols = new ElfSymbol[table.Data.Length / SymbolSize];
@@ -157,7 +163,21 @@ internal sealed class ElfSection
 
     public uint Info { get; init; }
 
-    public ReadOnlyMemory<byte> Data { get; init; }
+    /// <summary>Bytes of an entry of a table.</summary>
+    public ulong EntrySize { get; init; }
+
+    /// <summary>Why there is no content to read, or null.</summary>
+    public string? Problem { get; init; }
+
+    private readonly ReadOnlyMemory<byte> _data;
+
+    /// <summary>The content.</summary>
+    /// <exception cref="ObjectException">It lies outside the file.</exception>
+    public ReadOnlyMemory<byte> Data
+    {
+        get => Problem == null ? _data : throw new ObjectException(Problem);
+        init => _data = value;
+    }
 
     public bool IsProgram => Type == ElfSectionType.ProgBits && (Flags & FlagExec) != 0;
 }

@@ -81,6 +81,8 @@ internal sealed partial class ObjectReader
     {
         foreach (ElfSection section in _elf.Sections)
         {
+            // What there is of these has to be in the file, used or not.
+            if (section.IsProgram || section.Name == ".maps") _ = section.Data;
             if (section.Name == "license")
             {
                 ReadOnlySpan<byte> text = section.Data.Span;
@@ -102,6 +104,8 @@ internal sealed partial class ObjectReader
     private void ReadBtf()
     {
         ElfSection? types = _elf.Find(".BTF"), ext = _elf.Find(".BTF.ext");
+        foreach (ElfSection? section in (ElfSection?[])[types, ext])
+            if (section != null && section.Type != ElfSectionType.ProgBits) throw new ObjectException($"section '{section.Name}': type {(uint)section.Type}, expected {(uint)ElfSectionType.ProgBits}");
         bool needed = _elf.Find(".maps") != null || HasExterns();
         if (types == null)
         {

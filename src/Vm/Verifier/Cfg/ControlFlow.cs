@@ -133,7 +133,7 @@ internal sealed partial class ProgramVerifier
                     return more;
                 default:
                     Aux[t].PrunePoint = true;
-                    if (insn.JmpOp == JmpOp.Jcond) Aux[t].ForceCheckpoint = true;
+                    if (insn.JmpOp == JmpOp.Jcond && insn.Src == 0) Aux[t].ForceCheckpoint = true;
                     return Push(t, t + 1, Visit.FallThrough) || Push(t, t + insn.Off + 1, Visit.Branch);
             }
         }
