@@ -40,7 +40,7 @@ internal sealed class MapCommand : CliCommand
             foreach (MapObject map in maps)
             {
                 if (!_dump || maps.Count > 1) MapPrinter.Show(Console.Out, map);
-                if (_dump) MapPrinter.Dump(Console.Out, map);
+                if (_dump) MapPrinter.DumpTyped(Console.Out, map);
             }
         return cancel.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Done;
     }

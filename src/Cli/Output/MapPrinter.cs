@@ -55,6 +55,57 @@ internal static class MapPrinter
         output.Write($"Found {found} element{(found == 1 ? "" : "s")}{hidden}\n");
     }
 
+    /// <summary><c>bpftool map dump</c> of a map with BTF, by its types; of one without, its bytes.</summary>
+    public static void DumpTyped(TextWriter output, MapObject map)
+    {
+        if (!IsTyped(map))
+        {
+            Dump(output, map);
+            return;
+        }
+        var json = new JsonText(pretty: true);
+        json.Begin('[');
+        foreach ((byte[] key, byte[] value) in Entries(map)) Formatted(json, map, key, value);
+        json.End(']');
+        output.Write(json.ToString() + "\n");
+    }
+
+    private static bool IsTyped(MapObject map) => map.Btf != null && map.Map.Spec.BtfValueTypeId != 0;
+
+    /// <summary>Key and value by their types; global data has no key.</summary>
+    private static void Formatted(JsonText json, MapObject map, byte[] key, byte[] value)
+    {
+        MapSpec spec = map.Map.Spec;
+        var printer = new BtfValuePrinter(map.Btf!.Data, json);
+        json.Begin('{');
+        if (spec.BtfKeyTypeId != 0)
+        {
+            json.Name("key");
+            printer.Print(spec.BtfKeyTypeId, key);
+        }
+        if (IsPerCpu(map))
+        {
+            json.Name("values");
+            json.Begin('[');
+            foreach ((int cpu, byte[] one) in Split(map, value))
+            {
+                json.Begin('{');
+                json.Name("cpu");
+                json.Raw(cpu.ToString(System.Globalization.CultureInfo.InvariantCulture));
+                json.Name("value");
+                printer.Print(spec.BtfValueTypeId, one);
+                json.End('}');
+            }
+            json.End(']');
+        }
+        else
+        {
+            json.Name("value");
+            printer.Print(spec.BtfValueTypeId, value);
+        }
+        json.End('}');
+    }
+
     /// <summary><c>bpftool -j map dump</c>.</summary>
     public static JsonArray DumpJson(MapObject map)
     {
@@ -71,6 +122,12 @@ internal static class MapPrinter
             else
             {
                 element["value"] = Hex(value);
+            }
+            if (IsTyped(map))
+            {
+                var json = new JsonText(pretty: false);
+                Formatted(json, map, key, value);
+                element["formatted"] = JsonNode.Parse(json.ToString());
             }
             elements.Add(element);
         }

@@ -15,7 +15,7 @@ public static class BtfLoadLog
         if (refusal is { TypeId: 0 }) return text.Append(refusal.Message).Append('\n').ToString();
         uint end = refusal?.TypeId ?? btf.TypeCount;
         for (uint id = 1; id < end; id++) Append(text, btf[id]);
-        if (refusal != null) text.Append(refusal.Message).Append('\n');
+        if (refusal != null) text.Append(Head(btf[end])).Append(' ').Append(refusal.Reason).Append('\n');
         return text.ToString();
     }
 

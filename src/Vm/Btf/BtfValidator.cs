@@ -35,7 +35,7 @@ public sealed partial class BtfValidator
         }
         catch (RefusedException e)
         {
-            return new BtfRefusal(e.Errno, e.Message) { TypeId = e.TypeId };
+            return new BtfRefusal(e.Errno, e.Message) { TypeId = e.TypeId, Reason = e.Reason };
         }
     }
 
@@ -166,7 +166,7 @@ public sealed partial class BtfValidator
         }
     }
 
-    private void CheckDatasec(BtfType type)
+    private static void CheckDatasec(BtfType type)
     {
         if (type.Size == 0) throw Bad(type, "size == 0");
         if (type.KindFlag) throw Bad(type, "Invalid btf_info kind_flag");
@@ -196,13 +196,15 @@ public sealed partial class BtfValidator
         !name.IsEmpty && name.Length <= MaxIdentifier && !name.ContainsAnyExceptInRange((byte)' ', (byte)'~');
 
     private static RefusedException Bad(BtfType type, string what, Errno errno = Errno.EINVAL) =>
-        new($"{BtfLoadLog.Head(type)} {what}", errno) { TypeId = type.Id };
+        new($"[{type.Id}] {BtfText.KindName(type.Kind)} {(type.NameOffset == 0 ? "(anon)" : type.Name)} {what}", errno) { TypeId = type.Id, Reason = what };
 
     private sealed class RefusedException(string message, Errno errno = Errno.EINVAL) : Exception(message)
     {
         public Errno Errno { get; } = errno;
 
         public uint TypeId { get; init; }
+
+        public string Reason { get; init; } = message;
     }
 }
 
@@ -213,4 +215,7 @@ public sealed record BtfRefusal(Errno Errno, string Message)
 {
     /// <summary>The type at which it ends; 0 if none was looked at.</summary>
     public uint TypeId { get; init; }
+
+    /// <summary>The message without the type.</summary>
+    public string Reason { get; init; } = Message;
 }

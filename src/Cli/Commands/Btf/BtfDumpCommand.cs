@@ -29,16 +29,25 @@ internal sealed class BtfDumpCommand : CliCommand
         BtfData btf = BtfInput.Read(file);
         using var output = new StreamWriter(Console.OpenStandardOutput(), bufferSize: 1 << 16);
         if (parsed.GetValue(CliOptions.Json) && format == "raw") WriteJson(btf, output.BaseStream);
-        else if (format == "c") WriteHeader(btf, output);
+        else if (format == "c") WriteHeader(file, btf, output);
         else foreach (BtfType type in btf.Types) output.WriteLine(BtfText.Raw(type));
         return ExitCode.Done;
     }
 
-    private static void WriteHeader(BtfData btf, StreamWriter output)
+    private static void WriteHeader(string file, BtfData btf, StreamWriter output)
     {
+        string types;
+        try
+        {
+            types = BtfCWriter.Write(btf);
+        }
+        catch (BtfException e)
+        {
+            throw new CliException($"{file}: {e.Message}", ExitCode.Failed);
+        }
         output.Write("#ifndef __VMLINUX_H__\n#define __VMLINUX_H__\n\n#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
             + "#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n#endif\n\n");
-        output.Write(BtfCWriter.Write(btf));
+        output.Write(types);
         output.Write("#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n");
     }
 
@@ -96,7 +105,8 @@ internal sealed class BtfDumpCommand : CliCommand
                 {
                     json.WriteString("name", Label(e.Name));
                     if (type.KindFlag) json.WriteNumber("val", e.Value);
-                    else json.WriteNumber("val", type.Kind == BtfKind.Enum ? (uint)e.Value : (ulong)e.Value);
+                    // bpftool widens 32-bit values with their sign here, and here alone.
+                    else json.WriteNumber("val", type.Kind == BtfKind.Enum ? (ulong)(int)e.Value : (ulong)e.Value);
                 });
                 break;
             case BtfKind.Fwd:

@@ -58,6 +58,8 @@ internal sealed partial class ProgramVerifier
     private void CheckStackDepth(int entry, bool privateStack, bool[] common)
     {
         var path = new List<(int Subprog, int Insn, int Depth)>();
+        // A function that was fine under more stack and more frames is fine here, too: chains of calls are not tried one by one.
+        var walked = new int[Subprogs.Count, VerifierState.MaxFrames + 1, 2];
         int subprog = entry, i = Subprogs[entry].Start, depth = 0, frame = 0;
         bool tailCalls = false;
         while (true)
@@ -93,6 +95,8 @@ internal sealed partial class ProgramVerifier
                         }
                     }
 
+                    int inCallback = Subprogs[subprog].IsCallback || path.Exists(step => Subprogs[step.Subprog].IsCallback) ? 1 : 0;
+                    if (IsWalked(walked, callee, frame + 1, inCallback, depth)) continue;
                     path.Add((subprog, i + 1, depth));
                     subprog = callee;
                     i = Subprogs[callee].Start;
@@ -114,5 +118,15 @@ internal sealed partial class ProgramVerifier
                 frame--;
             }
         }
+    }
+    private static bool IsWalked(int[,,] walked, int subprog, int frame, int inCallback, int depth)
+    {
+        for (int f = frame; f <= VerifierState.MaxFrames; f++)
+        {
+            if (walked[subprog, f, inCallback] > depth) return true;
+        }
+
+        walked[subprog, frame, inCallback] = depth + 1;
+        return false;
     }
 }
