@@ -166,7 +166,7 @@ public sealed partial class BtfValidator
         }
     }
 
-    private void CheckDatasec(BtfType type)
+    private static void CheckDatasec(BtfType type)
     {
         if (type.Size == 0) throw Bad(type, "size == 0");
         if (type.KindFlag) throw Bad(type, "Invalid btf_info kind_flag");
