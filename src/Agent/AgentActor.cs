@@ -80,7 +80,7 @@ public sealed class AgentActor : UntypedActor, IWithTimers
         if (_reading) return;
         _reading = true;
         HashSet<string> wanted = [.. _builder.MapNames];
-        Task<MapContent?>[] asked = [.. _spec.Maps.Where(m => wanted.Contains(m.Name)).Select(m => MapReading.ReadAsync(m, _spec.MapTimeout))];
+        Task<MapContent?>[] asked = [.. _spec.Maps.Where(m => wanted.Contains(m.Name) && _spec.Records.All(r => r.Name != m.Name)).Select(m => MapReading.ReadAsync(m, _spec.MapTimeout))];
         Task.WhenAll(asked).PipeTo(Self, success: contents => new MapsRead(contents), failure: _ => new MapsRead([]));
     }
 
@@ -96,6 +96,7 @@ public sealed class AgentActor : UntypedActor, IWithTimers
         Dictionary<string, MapContent> maps = [];
         foreach (MapContent? content in read.Contents)
             if (content != null) maps[content.Spec.Name] = content;
+        foreach (RecordCounts records in _spec.Records) maps[records.Name] = records.Content();
 
         MetricSnapshot snapshot = _builder.Build(maps, OwnMetrics.Of(_spec));
         foreach (IActorRef asker in _readers) asker.Tell(snapshot);

@@ -31,6 +31,9 @@ public sealed record AgentSpec
     /// <summary>The maps that exist.</summary>
     public IReadOnlyList<ObservedMap> Maps { get; init; } = [];
 
+    /// <summary>Counts of the records of perf_event_arrays, which no map holds.</summary>
+    public IReadOnlyList<RecordCounts> Records { get; init; } = [];
+
     /// <summary>The kernel's names for numbers.</summary>
     public KernelNames Names { get; init; } = new();
 

@@ -21,6 +21,9 @@ internal static class OwnMetrics
         { Scale = 1e-9 };
         yield return Family("ebpf_program_run_count_total", "How many times the program has been executed", MetricKind.Counter, ["id"],
             [.. programs.Select(p => new Sample([Id(p)], p.RunCount))]);
+        if (spec.Records.Count > 0)
+            yield return Family("lost_records_total", "Records of perf_event_arrays that are in no count", MetricKind.Counter, ["config", "map"],
+                [.. spec.Records.Select(r => new Sample([config, r.Name], r.Lost))]);
     }
 
     private static MetricFamily Family(string name, string help, MetricKind kind, string[] labels, Sample[] samples) =>

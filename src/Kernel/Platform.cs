@@ -1,6 +1,7 @@
 using BpfSim.Kernel.Attach;
 using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Bpf.HelperImplementations;
+using BpfSim.Kernel.Cpus;
 using BpfSim.Kernel.Profile;
 using BpfSim.Maps;
 using BpfSim.Vm.Btf;
@@ -26,8 +27,11 @@ internal static class Platform
     {
         EngineKind.Interpreter => new InterpreterEngine(),
         EngineKind.Jit => JitEngine.IsSupported ? new JitEngine() : new InterpreterEngine(),
-        _ => new CheckedEngine(),
+        _ => new CheckedEngine { ContextSize = ContextSizes.Of, Packet = PacketFinder },
     };
+
+    private static unsafe PacketFinder PacketFinder { get; } = context =>
+        Cpu.Of(context).Packet is { } packet ? new MemoryRegion("packet", (ulong)packet.Meta, (ulong)(packet.End - packet.Meta)) : null;
 
     /// <summary>The kfuncs of a kernel.</summary>
     public static HelperTable KfuncsOf(BtfData? btf) => KfuncCode.Bind(btf);

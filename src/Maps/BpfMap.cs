@@ -53,6 +53,12 @@ public abstract unsafe partial class BpfMap : IMapReferent, IDisposable
     /// <summary>The id that user space sees, given by the machine; 0 before.</summary>
     public uint Id { get; set; }
 
+    /// <summary>
+    /// Whoever gives the map its id and counts who refers to it, other maps among them, so that an inner map keeps its id; null if
+    /// that is the map itself.
+    /// </summary>
+    public IMapReferent? Owner { get; set; }
+
     /// <summary>Set by BPF_MAP_FREEZE: user space can no longer write.</summary>
     public bool Frozen { get; protected set; }
 
@@ -221,7 +227,17 @@ public abstract unsafe partial class BpfMap : IMapReferent, IDisposable
     {
     }
 
-    void IMapReferent.Release() => MapEpoch.Defer(Dispose);
+    void IMapReferent.Retain()
+    {
+        if (Owner is { } owner) owner.Retain();
+        else Retain();
+    }
+
+    void IMapReferent.Release()
+    {
+        if (Owner is { } owner) owner.Release();
+        else MapEpoch.Defer(Dispose);
+    }
 
     /// <summary>The next multiple of 8.</summary>
     internal static uint RoundUp8(uint size) => (size + 7) & ~7u;
@@ -316,4 +332,13 @@ public unsafe struct MapHeader
 
     /// <summary>LRU hashes: one byte a reference unit, set to 1 by whoever looks an element up. Otherwise null.</summary>
     public byte* ReferencedBase;
+
+    /// <summary>Hashes that emitted code may change: the CPUs' lists of elements, see <see cref="HashUpdateLayout"/>. Otherwise null.</summary>
+    public void* Lists;
+
+    /// <summary>The same: number of entries.</summary>
+    public int* Live;
+
+    /// <summary>The same: the CPUs' counters.</summary>
+    public void* Counters;
 }

@@ -5,16 +5,14 @@ namespace BpfSim.Maps;
 
 /// <summary>
 /// The elements of one hash map: one native area, cut into elements of equal size, named by references (offset
-/// / 8, see <see cref="HashLayout"/>). Every CPU has a list of free elements and a queue of elements that it has
-/// taken out of the map and that programs may still see. Elements that were never used come from a common mark, so
-/// that their memory is not touched before it is needed.
+/// / 8, see <see cref="HashLayout"/>). Every CPU has a queue of elements that are in no chain: at its head those that are ready
+/// for use, behind them those that it has taken out of the map and that programs may still see. Elements that were never
+/// used come from a common mark, so that their memory is not touched before it is needed.
 /// <para>An operation takes its CPU's list for its whole duration (<see cref="Lock"/>), before any bucket: two threads that
 /// act for the same CPU wait for each other, different CPUs never meet here.</para>
 /// </summary>
 internal sealed unsafe class ElementPool
 {
-    private const uint AdvanceEvery = 32;
-
     /// <summary>As many elements may wait for a reader that stays inside: several updates for each event of a long batch.</summary>
     private const ulong SpareElements = 16384;
 
@@ -48,7 +46,11 @@ internal sealed unsafe class ElementPool
         _mark = (Mark*)memory.Allocate((nuint)sizeof(Mark));
         _mark->Next = _unit;
         _lists = (CpuList*)memory.Allocate((nuint)sizeof(CpuList) * cpus);
-        for (var i = 0u; i < cpus; i++) _lists[i].LastEpoch = MapEpoch.Current;
+        for (var i = 0u; i < cpus; i++)
+        {
+            _lists[i].LastEpoch = MapEpoch.Current;
+            Grow(_lists + i);
+        }
     }
 
     /// <summary>Where references count from: reference 0 is never an element.</summary>
@@ -59,6 +61,9 @@ internal sealed unsafe class ElementPool
 
     /// <summary>Number of elements, live or not.</summary>
     public uint Slots { get; }
+
+    /// <summary>The CPUs' lists; see <see cref="HashUpdateLayout"/>.</summary>
+    public CpuList* Lists => _lists;
 
     /// <summary>Number of entries, kept by the map.</summary>
     public ref int Live => ref _mark->Live;
@@ -89,17 +94,17 @@ internal sealed unsafe class ElementPool
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public uint Take(CpuList* list)
     {
-        var reference = list->Free;
-        if (reference == 0) return TakeSlow(list);
-        list->Free = *(uint*)At(reference);
-        return reference;
+        if (list->Ready == 0 && !GetReady(list)) return 0;
+        list->Ready--;
+        return list->Queue[list->Head++ & (list->Size - 1)];
     }
 
     /// <summary>Puts an element back that was never linked.</summary>
     public void PutBack(CpuList* list, uint reference)
     {
-        *(uint*)At(reference) = list->Free;
-        list->Free = reference;
+        if (list->Tail - list->Head == list->Size) Grow(list);
+        list->Queue[--list->Head & (list->Size - 1)] = reference;
+        list->Ready++;
     }
 
     /// <summary>Puts an element away that has just been unlinked: it is reused once nobody can see it any more.</summary>
@@ -108,7 +113,7 @@ internal sealed unsafe class ElementPool
     {
         if (list->Tail - list->Head == list->Size) Grow(list);
         list->Queue[list->Tail++ & (list->Size - 1)] = reference;
-        if ((++list->Open % AdvanceEvery) == 0 && !MapEpoch.TryAdvance() && list->Tail - list->Head > _mostWaiting) MapEpoch.Press();
+        if ((++list->Open % HashUpdateLayout.AdvanceEvery) == 0 && !MapEpoch.TryAdvance() && list->Tail - list->Head > _mostWaiting) MapEpoch.Press();
     }
 
     /// <summary>
@@ -140,32 +145,27 @@ internal sealed unsafe class ElementPool
 
     private void Release(CpuList* list, uint count)
     {
-        for (; count > 0; count--)
-        {
-            var reference = list->Queue[list->Head++ & (list->Size - 1)];
-            Poison(reference);
-            PutBack(list, reference);
-        }
+        Poison(list, count);
+        list->Ready += count;
     }
 
     [System.Diagnostics.Conditional("DEBUG")]
-    private void Poison(uint reference) => new Span<byte>(At(reference) + HashLayout.KeyOffset, (int)(Stride - HashLayout.KeyOffset)).Fill(0x6b);
+    private void Poison(CpuList* list, uint count)
+    {
+        for (var i = list->Head + list->Ready; count > 0; i++, count--)
+            new Span<byte>(At(list->Queue[i & (list->Size - 1)]) + HashLayout.KeyOffset, (int)(Stride - HashLayout.KeyOffset)).Fill(0x6b);
+    }
 
+    /// <summary>Looks for elements that can be used now; false if there are none.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private uint TakeSlow(CpuList* list)
+    private bool GetReady(CpuList* list)
     {
         if (list->Tail != list->Head && MapEpoch.TryAdvance()) Turn(list);
-        if (list->Free == 0 && !Refill(list))
-        {
-            // What others had free was looked for in this epoch already: before it ends, little can have changed.
-            var found = list->Searched != list->LastEpoch && Steal(list);
-            if (!found) list->Searched = list->LastEpoch;
-            if (!found && !Hurry(list) && !Steal(list)) return 0;
-        }
-
-        var reference = list->Free;
-        list->Free = *(uint*)At(reference);
-        return reference;
+        if (list->Ready != 0 || Refill(list)) return true;
+        // What others had ready was looked for in this epoch already: before it ends, little can have changed.
+        var found = list->Searched != list->LastEpoch && Steal(list);
+        if (!found) list->Searched = list->LastEpoch;
+        return found || Hurry(list) || Steal(list);
     }
 
     private bool Refill(CpuList* list)
@@ -178,7 +178,7 @@ internal sealed unsafe class ElementPool
         return to > from;
     }
 
-    /// <summary>Takes half of what another CPU has free.</summary>
+    /// <summary>Takes half of what another CPU has ready, 64 at most.</summary>
     private bool Steal(CpuList* list)
     {
         for (var i = 0u; i < _cpus; i++)
@@ -186,17 +186,9 @@ internal sealed unsafe class ElementPool
             var other = _lists + i;
             if (other == list || !MapSpinLock.TryAcquire(&other->Held)) continue;
             if (other->LastEpoch != MapEpoch.Current) Turn(other);
-            var count = 0;
-            for (var r = other->Free; r != 0 && count < 128; r = *(uint*)At(r)) count++;
-            for (var taken = 0; taken < (count + 1) / 2; taken++)
-            {
-                var reference = other->Free;
-                other->Free = *(uint*)At(reference);
-                PutBack(list, reference);
-            }
-
+            for (var count = Math.Min(other->Ready + 1, 128) / 2; count > 0; count--) PutBack(list, Take(other));
             MapSpinLock.Release(&other->Held);
-            if (list->Free != 0) return true;
+            if (list->Ready != 0) return true;
         }
 
         return false;
@@ -216,10 +208,15 @@ internal sealed unsafe class ElementPool
             var found = other->Tail != other->Head;
             if (found)
             {
-                if (other->Older > 0) other->Older--;
-                else if (other->Newer > 0) other->Newer--;
-                else other->Open--;
-                PutBack(list, other->Queue[other->Head++ & (other->Size - 1)]);
+                if (other->Ready == 0)
+                {
+                    if (other->Older > 0) other->Older--;
+                    else if (other->Newer > 0) other->Newer--;
+                    else other->Open--;
+                    other->Ready++;
+                }
+
+                if (other != list) PutBack(list, Take(other));
             }
 
             if (i > 0) MapSpinLock.Release(&other->Held);
@@ -240,16 +237,22 @@ internal sealed unsafe class ElementPool
     }
 
     /// <summary>What one CPU holds; alone on its cache lines.</summary>
-    [StructLayout(LayoutKind.Sequential, Size = 256)]
+    [StructLayout(LayoutKind.Explicit, Size = HashUpdateLayout.ListStride)]
     internal struct CpuList
     {
-        public int Held;
-        public uint Free;
-        public ulong LastEpoch;
-        public uint* Queue;
-        public uint Size, Head, Tail;
-        public uint Open, Newer, Older;
-        public ulong NewerMark, OlderMark, Searched;
+        [FieldOffset(HashUpdateLayout.Held)] public int Held;
+        [FieldOffset(HashUpdateLayout.Ready)] public uint Ready;
+        [FieldOffset(HashUpdateLayout.LastEpoch)] public ulong LastEpoch;
+        [FieldOffset(HashUpdateLayout.Queue)] public uint* Queue;
+        [FieldOffset(HashUpdateLayout.Size)] public uint Size;
+        [FieldOffset(HashUpdateLayout.Head)] public uint Head;
+        [FieldOffset(HashUpdateLayout.Tail)] public uint Tail;
+        [FieldOffset(HashUpdateLayout.Open)] public uint Open;
+        [FieldOffset(40)] public uint Newer;
+        [FieldOffset(44)] public uint Older;
+        [FieldOffset(48)] public ulong NewerMark;
+        [FieldOffset(56)] public ulong OlderMark;
+        [FieldOffset(64)] public ulong Searched;
     }
 
     [StructLayout(LayoutKind.Explicit, Size = 256)]

@@ -48,6 +48,13 @@ internal unsafe class HashMap : BpfMap
             Header->CpuStride = _cpuStride;
         }
 
+        if (spec.Type == MapType.Hash && !_releases && spec.SpecialFields.Count == 0)
+        {
+            Header->Lists = _pool.Lists;
+            Header->Live = (int*)Unsafe.AsPointer(ref _pool.Live);
+            Header->Counters = Statistics.Of(0);
+        }
+
         if (!lru) return;
         _lru = new LruLists(this, Memory, _pool, _table, Capacity, cpus, ownLists);
         Header->ReferencedBase = _lru.ReferencedBase;

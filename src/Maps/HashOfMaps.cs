@@ -32,7 +32,7 @@ internal sealed unsafe class HashOfMaps(MapSpec spec, uint cpus) : HashMap(spec,
     protected override int OnUpdateReference(ReadOnlySpan<byte> key, IMapReferent target, ulong flags)
     {
         if (target is not BpfMap inner || !MapChecks.FitsInner(Spec.InnerMap!, inner.Spec)) return -(int)Errno.EINVAL;
-        inner.Retain();
+        target.Retain();
         var header = inner.Header;
         int errno;
         fixed (byte* k = key)
@@ -41,7 +41,7 @@ internal sealed unsafe class HashOfMaps(MapSpec spec, uint cpus) : HashMap(spec,
             errno = Put(k, (byte*)&header, flags, UserCpu, allCpus: false);
         }
 
-        if (errno != 0) ((IMapReferent)inner).Release();
+        if (errno != 0) target.Release();
         return errno;
     }
 

@@ -22,12 +22,16 @@ public static unsafe class MapEpoch
     private static ThreadReader? t_reader;
 
     private const int YieldsBeforeGivingUp = 132;
-    private static ulong s_current = 2;
+    // Native, so that emitted code can read it.
+    private static readonly ulong* s_current = FirstEpoch();
     private static ulong s_awaited;
     private static ulong s_gaveUpAt;
 
     /// <summary>The current epoch, from 2 upwards.</summary>
-    public static ulong Current => Volatile.Read(ref s_current);
+    public static ulong Current => Volatile.Read(ref *s_current);
+
+    /// <summary>Where <see cref="Current"/> stands, for emitted code; never moves.</summary>
+    public static ulong* CurrentAddress => s_current;
 
     /// <summary>A slot for a reader that enters often, such as a simulated CPU. Give it back with <see cref="Unregister"/>.</summary>
     public static EpochReader* Register()
@@ -69,7 +73,7 @@ public static unsafe class MapEpoch
     {
         if (reader->Nesting++ != 0) return;
         if (Volatile.Read(ref s_awaited) != 0) Relieve();
-        Interlocked.Exchange(ref reader->Epoch, Volatile.Read(ref s_current));
+        Interlocked.Exchange(ref reader->Epoch, Volatile.Read(ref *s_current));
     }
 
     /// <summary>Leaves.</summary>
@@ -88,14 +92,14 @@ public static unsafe class MapEpoch
     /// </summary>
     public static bool TryAdvance()
     {
-        var current = Volatile.Read(ref s_current);
+        var current = Volatile.Read(ref *s_current);
         foreach (var reader in Volatile.Read(ref s_readers))
         {
             var seen = Volatile.Read(ref reader->Epoch);
             if (seen != 0 && seen != current) return false;
         }
 
-        var advanced = Interlocked.CompareExchange(ref s_current, current + 1, current) == current;
+        var advanced = Interlocked.CompareExchange(ref *s_current, current + 1, current) == current;
         if (advanced && s_deferred.Count > 0) RunDeferred();
         return advanced;
     }
@@ -137,6 +141,13 @@ public static unsafe class MapEpoch
     {
         lock (s_deferred) s_deferred.Enqueue((Current, action));
         if (TryAdvance()) TryAdvance();
+    }
+
+    private static ulong* FirstEpoch()
+    {
+        var current = (ulong*)NativeMemory.AlignedAlloc(128, 128);
+        *current = 2;
+        return current;
     }
 
     private static void RunDeferred()

@@ -13,6 +13,7 @@ public static class MapFactory
         ArgumentOutOfRangeException.ThrowIfZero(cpus);
         var errno = Check(spec, cpus);
         if (errno != Errno.None) return (null, errno);
+        spec = AsCreated(spec);
         try
         {
             return (MapTypes.Get(spec.Type).Create(spec, cpus), Errno.None);
@@ -22,6 +23,13 @@ public static class MapFactory
             return (null, Errno.ENOMEM);
         }
     }
+
+    /// <summary>
+    /// The spec that a map has once it is made: the kernel forbids programs to write the device numbers that
+    /// lookups in device maps give them.
+    /// </summary>
+    public static MapSpec AsCreated(MapSpec spec) => spec.Type is MapType.Devmap or MapType.DevmapHash
+        ? spec with { Flags = spec.Flags | (uint)MapFlags.RdonlyProg } : spec;
 
     /// <summary>What <see cref="Create"/> would answer, without making the map.</summary>
     public static Errno Check(MapSpec spec, uint cpus)

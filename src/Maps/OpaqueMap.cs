@@ -4,8 +4,16 @@ namespace BpfSim.Maps;
 /// Kinds that exist here so that objects with them load and verify: sockhash, cgroup storage, struct_ops, arena. Their contents belong to
 /// subsystems that the simulation does not have; commands answer as the kernel does for an empty map.
 /// </summary>
-internal sealed unsafe class OpaqueMap(MapSpec spec, uint cpus) : BpfMap(spec, cpus)
+internal sealed unsafe class OpaqueMap : BpfMap
 {
+    public OpaqueMap(MapSpec spec, uint cpus) : base(spec, cpus)
+    {
+        if (spec.Type is not (MapType.CgroupStorage or MapType.PercpuCgroupStorage)) return;
+        // What bpf_get_local_storage gives: one value (a CPU) for the one cgroup that programs run in.
+        Header->CpuStride = spec.Type == MapType.PercpuCgroupStorage ? RoundUp8(spec.ValueSize) : 0;
+        Header->Data = Memory.Allocate(RoundUp8(spec.ValueSize) * (nuint)cpus);
+    }
+
     public override ulong MemoryBytes => KernelMemory.Opaque(Spec);
 
     public override uint Count => 0;

@@ -6,8 +6,8 @@ namespace BpfSim.Maps;
 /// <summary>
 /// ringbuf: one buffer for all CPUs, in which records stand in the order of their reservation. A record is reserved, filled
 /// and submitted or discarded; the consumer stops at the first that is still busy; nothing is ever overwritten.
-/// <para>Layout as in the kernel, page-aligned: <c>Extra</c> is the consumer's page (u64 position at +0), 4096 on the producer's (u64
-/// position at +0, u64 position of the oldest busy record at +8, i32 spin lock at +128), 8192 on the data (<c>Data</c>). A record is 8 bytes
+/// <para>Layout as in the kernel, page-aligned (<see cref="RingbufLayout"/>): <c>Extra</c> is the consumer's page, behind it lie the
+/// producer's page and the data (<c>Data</c>). A record is 8 bytes
 /// of header (u32 length with bit 31 = busy and bit 30 = discarded, u32 distance in pages from the map's own page, which stands before the
 /// consumer's and begins with <see cref="MapHeader.Self"/>), then the sample, rounded up to 8. The kernel maps the data twice in
 /// a row, so that a record may run over the end; here the second half is memory of its own, which no other record uses.</para>
@@ -26,8 +26,8 @@ public sealed unsafe class RingbufMap : BpfMap
     /// <summary>Bit of a record's length: discarded.</summary>
     public const uint DiscardBit = 1u << 30;
 
-    private const uint HeaderSize = 8;
-    private const uint Page = 4096;
+    private const uint HeaderSize = RingbufLayout.HeaderSize;
+    private const uint Page = RingbufLayout.Page;
     private const uint LargestSample = uint.MaxValue / 4;
     private readonly Control* _control;
     private readonly ulong* _consumer;
@@ -41,6 +41,7 @@ public sealed unsafe class RingbufMap : BpfMap
         var own = Memory.Allocate((4 * Page) + (2 * (nuint)spec.MaxEntries));
         own = (byte*)(((nuint)own + Page - 1) & ~(nuint)(Page - 1));
         *(nint*)own = Header->Self;
+        *(ulong*)(own + RingbufLayout.OwnMask) = _mask;
         var area = own + Page;
         _consumer = (ulong*)area;
         _control = (Control*)(area + Page);
@@ -69,7 +70,7 @@ public sealed unsafe class RingbufMap : BpfMap
     public byte* Reserve(ulong size, ulong flags)
     {
         if (flags != 0 || size > LargestSample) return null;
-        var length = (size + HeaderSize + 7) & ~7ul;
+        var length = RingbufLayout.RecordLength(size);
         if (length > _mask + 1)
         {
             Interlocked.Increment(ref _control->Drops);
@@ -115,9 +116,11 @@ public sealed unsafe class RingbufMap : BpfMap
     public static RingbufMap FromSample(byte* sample)
     {
         var header = (uint*)(sample - HeaderSize);
-        var own = (byte*)((nuint)header & ~(nuint)(Page - 1)) - ((ulong)header[1] * Page);
-        return Unsafe.As<RingbufMap>(GCHandle.FromIntPtr(*(nint*)own).Target!);
+        return FromOwnPage((byte*)((nuint)header & ~(nuint)(Page - 1)) - ((ulong)header[1] * Page));
     }
+
+    /// <summary>The ring buffer that a page of its own belongs to.</summary>
+    public static RingbufMap FromOwnPage(byte* own) => Unsafe.As<RingbufMap>(GCHandle.FromIntPtr(*(nint*)own).Target!);
 
     /// <summary>bpf_ringbuf_output: copies a sample in; -EAGAIN if there is no room, -EINVAL for unknown flags.</summary>
     public int Output(byte* data, ulong size, ulong flags)

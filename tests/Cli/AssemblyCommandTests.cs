@@ -17,6 +17,26 @@ public sealed class AssemblyCommandTests
         Assert.Equal((0, "3\n", ""), await Bpfsim.RunAsync("conformance", "112233", "--program", "bf200000000000009500000000000000", "--engine", engine));
     }
 
+    /// <summary>As the suite's runner does it: the bytes on standard input, in pairs with spaces, the memory as one argument.</summary>
+    [Theory]
+    [InlineData("r1 = 3\ncall double\nr0 += 1\nexit\ndouble:\nr0 = r1\nr0 += r1\nexit", "", "7")]
+    [InlineData("gotol over\nr0 = 1\nexit\nover:\nr0 = 2\nexit", "", "2")]
+    [InlineData("r1 = 0x80\nr0 = (s8)r1\nw1 = (s8)w1\nr0 -= r1\nexit", "", "ffffffff00000000")]
+    [InlineData("r0 = 0x1122334455667788\nexit", "", "1122334455667788")]
+    [InlineData("r0 = 5\nlock *(u32 *)(r1 +0) += r0\nr2 = 1\nr2 = atomic64_fetch_add((u64 *)(r1 +0), r2)\nr0 = 8\nr3 = 9\nr0 = atomic64_cmpxchg((u64 *)(r1 +0), r0, r3)\nr0 <<= 8\nr2 = *(u64 *)(r1 +0)\nr0 |= r2\nexit", "02 00 00 00 00 00 00 00", "809")]
+    [InlineData("r1 = -1\ncall bpf_ktime_get_ns\nr0 = 2\nexit", "", "2")]
+    [InlineData("r0 = r1\nr0 += r2\nexit", "", "0")]
+    [InlineData("r0 = *(s16 *)(r1 +1)\nr0 = bswap16 r0\nexit", "00 12 f4", "12f4")]
+    [InlineData("w0 = -13\nw1 = 4\nw0 s%= w1\nexit", "", "ffffffff")]
+    [InlineData("r2 = 5000000\nagain: r2 += -1\nif r2 != 0 goto again\nr0 = 3\nexit", "", "3")]
+    public async Task Conformance_reads_the_program_from_standard_input(string text, string memory, string result)
+    {
+        string hex = Convert.ToHexStringLower(Vm.Isa.Insn.ToBytes(Vm.Isa.Assembler.BpfAssembler.Insns(text, Kernel.Bpf.HelperCatalog.Table)));
+        string bytes = string.Join(' ', hex.Chunk(2).Select(pair => new string(pair))) + "\n";
+        foreach (string engine in (string[])["checked", "interpreter", "jit"])
+            Assert.Equal((0, result + "\n", ""), await Bpfsim.RunWithInputAsync(bytes, "conformance", memory, "--engine", engine));
+    }
+
     [Theory]
     [InlineData("71 10 05 00 00 00 00 00 95 00 00 00 00 00 00 00", "outside memory (2 bytes), offset 5")]
     [InlineData("05 00 ff ff 00 00 00 00", "jumps")]

@@ -48,6 +48,7 @@ public sealed class BadInputTests
 
     [Theory]
     [InlineData("cpus: [", "not valid YAML")]
+    [InlineData("", "bad.yaml: nothing to run")]
     [InlineData("cpus: 0", "bad.yaml:1: 'cpus' must be from 1 to 256, not 0")]
     [InlineData("programs:\n  - {asm: nothing.s}", "bad.yaml:2: no such file 'nothing.s'")]
     [InlineData("programs:\n  - {asm: bad.yaml}", "bad.yaml:2:")]

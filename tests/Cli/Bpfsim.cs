@@ -55,6 +55,15 @@ internal sealed class Bpfsim : IDisposable
         return await command.EndAsync();
     }
 
+    /// <summary>Runs it to its end with a text on standard input.</summary>
+    public static async Task<(int Exit, string Output, string Errors)> RunWithInputAsync(string input, params string[] arguments)
+    {
+        using Bpfsim command = new(arguments, null);
+        await command._process.StandardInput.WriteAsync(input);
+        command._process.StandardInput.Close();
+        return await command.EndAsync();
+    }
+
     /// <summary>Waits until standard error holds a text.</summary>
     public async Task<string> WaitForErrorAsync(string text)
     {

@@ -19,9 +19,10 @@ internal static class ScenarioLoader
     /// <param name="machine">Where to.</param>
     /// <param name="file">Names the scenario in errors.</param>
     /// <param name="source">The programs.</param>
+    /// <param name="prepare">Called with the object before it is loaded.</param>
     /// <exception cref="ConfigException">The source cannot be read, or names what it does not have.</exception>
     /// <exception cref="BpfObjectException">The kernel refuses something.</exception>
-    public static BpfObject Load(Machine machine, string file, ProgramSource source)
+    public static BpfObject Load(Machine machine, string file, ProgramSource source, Action<BpfObject> prepare)
     {
         BpfObject loaded = BpfObject.From(Parse(file, source));
         foreach (BpfObjectProgram program in loaded.Programs)
@@ -40,6 +41,7 @@ internal static class ScenarioLoader
         }
         try
         {
+            prepare(loaded);
             loaded.Load(machine);
             loaded.Attach();
             foreach (BpfObjectProgram program in loaded.Programs)

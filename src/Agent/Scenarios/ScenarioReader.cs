@@ -76,6 +76,8 @@ public static class ScenarioReader
             Contention = [.. top.Maps("contention").Select(ContentionReader.Read)],
         };
         top.RejectUnknownKeys();
+        if (scenario.Machine.Workload.Processes.Count + scenario.Programs.Count + scenario.Contention.Count == 0)
+            throw new ConfigException(file, 0, "nothing to run: neither 'processes' nor 'programs' nor 'contention'");
         return scenario;
     }
 

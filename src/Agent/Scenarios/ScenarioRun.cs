@@ -1,4 +1,5 @@
 using Akka.Actor;
+using BpfSim.Agent.Config;
 using BpfSim.Agent.Decoders;
 using BpfSim.Agent.Export;
 using BpfSim.Agent.Metrics;
@@ -40,12 +41,13 @@ public sealed class ScenarioRun : IDisposable
     private readonly List<BpfObject> _objects = [];
     private readonly PrometheusServer? _prometheus;
     private readonly IActorRef _agent;
+    private readonly UserSpace? _userSpace;
 
     /// <summary>Builds the machine, loads and attaches the programs, starts the agent; no time passes yet.</summary>
     /// <param name="scenario">What to run.</param>
     /// <param name="options">Where its metrics go.</param>
     /// <param name="calls">Sees every bpf(2) call, from the first on; may be null.</param>
-    /// <exception cref="Config.ConfigException">The scenario names what it does not have.</exception>
+    /// <exception cref="ConfigException">The scenario names what it does not have.</exception>
     /// <exception cref="BpfObjectException">The kernel refuses a program or map.</exception>
     /// <exception cref="System.Net.Sockets.SocketException">The Prometheus port is in use.</exception>
     public ScenarioRun(Scenario scenario, ScenarioRunOptions options, Action<BpfCall>? calls = null)
@@ -58,7 +60,12 @@ public sealed class ScenarioRun : IDisposable
         try
         {
             if (calls != null) Machine.Bpf.Called += calls;
-            foreach (ProgramSource source in scenario.Programs) _objects.Add(ScenarioLoader.Load(Machine, scenario.File, source));
+            HashSet<string> addresses = [];
+            foreach (ProgramSource source in scenario.Programs)
+                _objects.Add(ScenarioLoader.Load(Machine, scenario.File, source, o => UserSpace.SetKernelAddresses(scenario, o, addresses)));
+            if (scenario.Agent.KernelAddresses.FirstOrDefault(k => !addresses.Contains(k)) is { } unused)
+                throw new ConfigException(scenario.File, 0, $"kaddrs: no program has a variable 'kaddr_{unused}'");
+            _userSpace = new UserSpace(Machine, scenario, _objects);
         }
         catch
         {
@@ -96,7 +103,11 @@ public sealed class ScenarioRun : IDisposable
     }
 
     /// <summary>Reads the maps a last time and delivers all metrics.</summary>
-    public Task<Flushed> FlushAsync() => _agent.Ask<Flushed>(new Flush(), TimeSpan.FromSeconds(30));
+    public Task<Flushed> FlushAsync()
+    {
+        _userSpace?.Consume();
+        return _agent.Ask<Flushed>(new Flush(), TimeSpan.FromSeconds(30));
+    }
 
     /// <summary>Draws up the final account.</summary>
     public Reconciliation Reconcile(MetricSnapshot metrics) =>
@@ -106,6 +117,7 @@ public sealed class ScenarioRun : IDisposable
     public void Dispose()
     {
         _prometheus?.Dispose();
+        _userSpace?.Dispose();
         // First its actors, which read maps, then the maps: the machine knows the order.
         Machine.Dispose();
     }
@@ -120,6 +132,7 @@ public sealed class ScenarioRun : IDisposable
         {
             Config = Scenario.Agent,
             Maps = maps,
+            Records = _userSpace!.Counts,
             Names = Names(),
             PollInterval = options.PollInterval,
             Programs = Programs,
@@ -134,6 +147,8 @@ public sealed class ScenarioRun : IDisposable
     private KernelNames Names() => new()
     {
         Symbol = KernelSymbols.NameOf,
+        Cgroup = id => Scenario.Machine.Workload.Cgroups.FirstOrDefault(c => c.Id == id).Path,
+        Interface = index => WorkloadSpec.Interfaces.GetValueOrDefault(index),
         BlockDevice = (major, minor) => Scenario.Machine.Workload.Disks.FirstOrDefault(d => d.Major == major && d.Minor == minor)?.Name,
     };
 

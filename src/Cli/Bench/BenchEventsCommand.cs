@@ -158,17 +158,17 @@ internal sealed class BenchEventsCommand : CliCommand
         return (Runs(run) - before, seconds, cores, run.Machine.Reconcile().All(r => r.Balanced));
     }
 
-    /// <summary>Runs until the runtime has compiled what is hot as well as it can: until a round is no faster than the one before.</summary>
+    /// <summary>Runs until the runtime has compiled what is hot as well as it can: until two rounds bring nothing more.</summary>
     private static async Task WarmUpAsync(ScenarioRun run, CancellationToken cancel)
     {
-        ulong before = 0;
-        for (int round = 0; round < 8 && !cancel.IsCancellationRequested; round++)
+        ulong best = 0;
+        for (int round = 0, same = 0; round < 12 && same < 2 && !cancel.IsCancellationRequested; round++)
         {
             ulong start = Runs(run);
             await Task.Run(() => run.Machine.Run(TimeSpan.FromMilliseconds(150), cancel), CancellationToken.None).ConfigureAwait(false);
             ulong events = Runs(run) - start;
-            if (round > 1 && events < before + before / 20) break;
-            before = Math.Max(before, events);
+            same = round > 1 && events < best + best / 20 ? same + 1 : 0;
+            best = Math.Max(best, events);
         }
     }
 

@@ -42,6 +42,7 @@ internal sealed class RunCommand : CliCommand
             return ExitCode.Done;
         }
 
+        if (scenario.Agent.Spans.Count > 0) Console.Error.WriteLine("note: spans are checked, but not exported");
         using ScenarioRun run = Start(scenario, options);
         if (run.PrometheusPort != 0) Console.Error.WriteLine($"metrics for Prometheus on port {run.PrometheusPort}, path /metrics");
 

@@ -1,3 +1,4 @@
+using BpfSim.Maps;
 using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Cpus;
@@ -14,9 +15,6 @@ internal sealed unsafe class BpfTimer
     /// <summary>The map whose value holds the timer.</summary>
     public ulong Map { get; init; }
 
-    /// <summary>Address of the key for the callback (arrays: the index).</summary>
-    public ulong Key { get; set; }
-
     /// <summary>Address of the map value.</summary>
     public ulong Value { get; set; }
 
@@ -29,12 +27,17 @@ internal sealed unsafe class BpfTimer
     /// <summary>Whether its callback runs now.</summary>
     public bool Running { get; private set; }
 
-    /// <summary>Calls the callback: map, key, value.</summary>
+    /// <summary>Calls the callback: map, address of the key (of an array's index, in a place of its own), value.</summary>
     public void Fire(RunContext* context)
     {
         if (Program == null) return;
         Running = true;
-        Program.InvokeCallback(Callback, Map, Key, Value, 0, 0, context);
+        var map = (MapHeader*)Map;
+        uint index = 0;
+        var key = (ulong)(&index);
+        if (map->Type == MapType.Array) index = (uint)((Value - (ulong)map->Data) / map->Stride);
+        else key = Value - ((map->KeySize + 7) & ~7u);
+        Program.InvokeCallback(Callback, Map, key, Value, 0, 0, context);
         Running = false;
     }
 }

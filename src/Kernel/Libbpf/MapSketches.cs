@@ -73,7 +73,7 @@ internal sealed class MapSketches : IDisposable
             (Error, Errno) = ($"map '{map.Name}': failed to create: {errno}", errno);
             return null;
         }
-        if (!map.FreezeAfterLoad) return new BlueprintMap(map, cpus);
+        if (!map.FreezeAfterLoad) return new BlueprintMap(MapFactory.AsCreated(map), cpus);
         (BpfMap? data, errno) = MapFactory.Create(map, cpus);
         if (data == null)
         {

@@ -70,7 +70,8 @@ internal sealed unsafe class FloodSource
     public void Fill(EventBatch batch)
     {
         // Without programs nothing is delivered; the calls still count, but must not go on for ever.
-        for (int idle = 0; idle < 64; )
+        int idle = 0;
+        while (idle < 64)
         {
             Call call = _calls[_next];
             EventRecord* record = batch.Append(call.Events, call.EventCount);

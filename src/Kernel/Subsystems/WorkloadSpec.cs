@@ -6,6 +6,13 @@ public sealed record WorkloadSpec
     /// <summary>The processes, started in this order.</summary>
     public IReadOnlyList<ProcessSpec> Processes { get; init; } = [];
 
+    /// <summary>The cgroups of the processes and the root: ids, as bpf_get_current_cgroup_id gives them, and paths as user space sees them.</summary>
+    public IEnumerable<(ulong Id, string Path)> Cgroups =>
+        Processes.Select(p => p.Cgroup).Append("/").Distinct().Select(c => (World.CgroupId(c), "/sys/fs/cgroup" + (c is "/" ? "" : c.StartsWith('/') ? c : "/" + c)));
+
+    /// <summary>The network interfaces: index and name.</summary>
+    public static IReadOnlyDictionary<uint, string> Interfaces { get; } = new Dictionary<uint, string> { [1] = "lo", [2] = "eth0" };
+
     /// <summary>The disks; the first one holds all files.</summary>
     public IReadOnlyList<DiskSpec> Disks { get; init; } = [new()];
 }

@@ -12,6 +12,10 @@ namespace BpfSim.Vm.Interpreter;
 public delegate void InsnObserver(
     ExecutableProgram program, int slot, int frame, ReadOnlySpan<ulong> registers, ReadOnlySpan<MemoryRegion?> regions);
 
+/// <summary>The packet that a program on a context works on, from its metadata to its end; null if it has none.</summary>
+/// <param name="context">The run's context.</param>
+public unsafe delegate MemoryRegion? PacketFinder(RunContext* context);
+
 /// <summary>
 /// Runs programs with the provenance of every pointer: each access must lie in the region that its pointer
 /// was made from, or the run stops with <see cref="RunFault.BadAccess"/> and a report.
@@ -23,6 +27,9 @@ public sealed class CheckedEngine : IProgramEngine
 
     /// <summary>Bytes behind the context pointer by program; where it is null or answers null, the context has no known end.</summary>
     public Func<ExecutableProgram, int?>? ContextSize { get; init; }
+
+    /// <summary>Finds the packet whose addresses a program loads from its context as 32-bit numbers; null if there never is one.</summary>
+    public PacketFinder? Packet { get; init; }
 
     /// <summary>Is called before each instruction; null for nobody.</summary>
     public InsnObserver? Observer { get; init; }

@@ -42,8 +42,23 @@ internal sealed class CheckedMemory
 
     public void Remove(MemoryRegion region) => _regions.Remove(region);
 
-    /// <summary>The region in which an address lies, for pointers that reach the program through memory.</summary>
-    public MemoryRegion? Find(ulong address) => _regions.FindLast(region => region.Contains(address, 1));
+    /// <summary>
+    /// The region in which an address lies, for pointers that reach the program through memory. Regions of unknown size are generous
+    /// and overlap others: the smallest counts, the later one of several, and of the generous the one in whose midst the address lies most.
+    /// </summary>
+    public MemoryRegion? Find(ulong address)
+    {
+        MemoryRegion? best = null;
+        foreach (MemoryRegion region in _regions)
+        {
+            if (!region.Contains(address, 1)) continue;
+            if (best is null || region.Size < best.Size || (region.Size == best.Size && Depth(region) >= Depth(best))) best = region;
+        }
+
+        return best;
+
+        ulong Depth(MemoryRegion region) => Math.Min(address - region.Start, region.Start + region.Size - address);
+    }
 
     /// <summary>The region of a word that the program loads: of the pointer it stored there, else by address.</summary>
     public MemoryRegion? Load(ulong address, ulong value) =>

@@ -302,8 +302,8 @@ internal sealed unsafe class CheckedRun
     private MemoryRegion? Packet(ulong address)
     {
         foreach (MemoryRegion region in _program.Engine.Regions)
-            if (address - region.Start <= region.Size) return region;
-        return null;
+            if (region.Contains(address, 0)) return region;
+        return _program.Engine.Packet?.Invoke(_context) is { } packet && packet.Contains(address, 0) ? packet : null;
     }
 
     private void Atomic(InsnOp op, Insn insn, ulong address, int size)

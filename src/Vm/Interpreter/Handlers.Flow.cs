@@ -168,7 +168,7 @@ internal static unsafe partial class Handlers
     }
 
     /// <summary>Goes on in the function that called this one.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Return(Frame* f, ulong result)
     {
         DecodedInsn* call = f->Call;

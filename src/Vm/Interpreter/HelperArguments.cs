@@ -6,6 +6,7 @@ namespace BpfSim.Vm.Interpreter;
 /// <summary>What the checked interpreter makes of a helper's prototype: which memory the helper may touch, and what its result points to.</summary>
 internal static unsafe class HelperArguments
 {
+    private const ulong BeforeResult = 4096;
     private const int RingbufReserve = 131, DynptrData = 203;
 
     /// <summary>Whether all memory arguments lie in the regions of their pointers.</summary>
@@ -58,8 +59,9 @@ internal static unsafe class HelperArguments
             case ReturnType.Integer or ReturnType.Void:
                 return null;
             default:
-                // The helper answers for objects of the kernel; their size is not known here.
-                return memory.Add($"result of {helper.Name}", result, 1UL << 20);
+                // The helper answers for objects of the kernel, and of the program's own; their size is not known here, nor whether
+                // the result points behind their beginning (to a list node, say).
+                return memory.Add($"result of {helper.Name}", result - Math.Min(result, BeforeResult), BeforeResult + (1UL << 20));
         }
     }
 

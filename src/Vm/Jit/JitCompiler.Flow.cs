@@ -205,6 +205,12 @@ internal sealed unsafe partial class JitCompiler
             _e.MovRI(Rax, -(int)Errno.EOPNOTSUPP);
             return;
         }
+        switch (n.Sub)
+        {
+            case IrOp.RingReserve or IrOp.RingOutput: EmitRingReserve(n, (nint)helper.Implementation); return;
+            case IrOp.RingCommit: EmitRingCommit(n); return;
+            case IrOp.HashUpdate or IrOp.HashDelete: EmitHashChange(n, (nint)helper.Implementation); return;
+        }
         EmitNativeCall((nint)helper.Implementation);
         if (_verified) return;
         _e.AluMI(X86Alu.Cmp, new X86Memory(Context, RunContextOffsets.Fault), 0, 4);

@@ -121,26 +121,7 @@ internal sealed unsafe partial class JitCompiler
         int first = Math.Min(keySize, 8);
         X86Register key = KeyRegister(n, first);
         X86Memory second = new(R(n.A == IrInsn.None ? (byte)2 : n.A), n.Off + 8);
-        _e.MovRI(Rax, unchecked((long)HashLayout.Multiplier));
-        if (map->Seed == 0)
-        {
-            _e.MovRR(Scratch0, key, true);
-        }
-        else
-        {
-            _e.MovRI(Scratch0, (long)map->Seed);
-            _e.AluRR(X86Alu.Xor, Scratch0, key, true);
-        }
-        _e.Imul(Scratch0, Rax, true);
-        if (keySize == 16)
-        {
-            _e.MovRR(Scratch2, Scratch0, true);
-            _e.ShiftRI(X86Shift.Shr, Scratch2, 32, true);
-            _e.AluRR(X86Alu.Xor, Scratch0, Scratch2, true);
-            _e.Load(Scratch2, second, 8);
-            _e.AluRR(X86Alu.Xor, Scratch0, Scratch2, true);
-            _e.Imul(Scratch0, Rax, true);
-        }
+        EmitHash(map, key, second);
         _e.ShiftRI(X86Shift.Shr, Scratch0, (int)map->HashShift, true);
         _e.MovRI(Rax, (long)map->Data);
         _e.Load(Rax, new X86Memory(Rax, 0, Scratch0, 4), 4);
@@ -186,6 +167,34 @@ internal sealed unsafe partial class JitCompiler
         else
         {
             _e.Lea(Rax, Element((int)map->ValueOffset), true);
+        }
+    }
+
+    /// <summary>
+    /// Scratch0 = the hash of a key whose first word is in a register and whose second, if it has one, in memory; that one is
+    /// in Scratch2 afterwards. Uses rax.
+    /// </summary>
+    private void EmitHash(MapHeader* map, X86Register key, in X86Memory second)
+    {
+        _e.MovRI(Rax, unchecked((long)HashLayout.Multiplier));
+        if (map->Seed == 0)
+        {
+            _e.MovRR(Scratch0, key, true);
+        }
+        else
+        {
+            _e.MovRI(Scratch0, (long)map->Seed);
+            _e.AluRR(X86Alu.Xor, Scratch0, key, true);
+        }
+        _e.Imul(Scratch0, Rax, true);
+        if (map->KeySize == 16)
+        {
+            _e.MovRR(Scratch2, Scratch0, true);
+            _e.ShiftRI(X86Shift.Shr, Scratch2, 32, true);
+            _e.AluRR(X86Alu.Xor, Scratch0, Scratch2, true);
+            _e.Load(Scratch2, second, 8);
+            _e.AluRR(X86Alu.Xor, Scratch0, Scratch2, true);
+            _e.Imul(Scratch0, Rax, true);
         }
     }
 }

@@ -22,6 +22,8 @@ public sealed record JitOptions
         SaveUsedRegistersOnly = false,
         LoopAlignment = false,
         InlineLookups = false,
+        InlineRings = false,
+        InlineUpdates = false,
         InlineContextReads = false,
         FrameElimination = false,
         UseFacts = false,
@@ -65,6 +67,12 @@ public sealed record JitOptions
 
     /// <summary>Lookups in arrays, per-CPU arrays and hashes known at load are emitted as code.</summary>
     public bool InlineLookups { get; init; } = true;
+
+    /// <summary>Records of ring buffers known at load are reserved, submitted and discarded by emitted code.</summary>
+    public bool InlineRings { get; init; } = true;
+
+    /// <summary>Updates and deletions of plain hashes known at load are emitted as code, as far as nobody stands in the way.</summary>
+    public bool InlineUpdates { get; init; } = true;
 
     /// <summary>Time, CPU number, current task and its ids are read from the run context without a call.</summary>
     public bool InlineContextReads { get; init; } = true;

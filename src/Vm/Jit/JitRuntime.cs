@@ -13,6 +13,9 @@ internal static unsafe class JitRuntime
     /// <summary>Address of <see cref="LoadPacketBytes"/>.</summary>
     public static nint LoadPacket => (nint)(delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)&LoadPacketBytes;
 
+    /// <summary>Address of <see cref="WakeConsumer"/>.</summary>
+    public static nint Wake => (nint)(delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)&WakeConsumer;
+
     /// <summary>
     /// Address of the main function in a slot of a prog_array, which then counts as called; 0 if the call cannot
     /// be made. A program of another engine has no such address; no machine mixes engines in one prog_array.
@@ -32,4 +35,12 @@ internal static unsafe class JitRuntime
     private static ulong LoadPacketBytes(ulong ctx, ulong offset, ulong size, ulong r4, ulong r5, RunContext* context) =>
         LoadedProgram.Running(context) is { } running
         && ProgramRuntime.LoadPacket(running.Program, ctx, (uint)offset, (int)size, context, out ulong value) ? value : ulong.MaxValue;
+
+    /// <summary>Wakes the consumer of the ring buffer with this own page (<see cref="RingbufLayout.Own"/>); returns 0, as the submitting helpers do.</summary>
+    [UnmanagedCallersOnly]
+    private static ulong WakeConsumer(ulong page, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context)
+    {
+        RingbufMap.FromOwnPage((byte*)page).Wake();
+        return 0;
+    }
 }

@@ -45,6 +45,9 @@ public sealed record ExecutableProgram
     /// <summary>The kfuncs that may be called; the id of a row is that of its FUNC in the kernel's BTF.</summary>
     public HelperTable Kfuncs { get; init; } = HelperTable.Empty;
 
+    /// <summary>The program's own types, for functions that allocate objects of them; null without BTF.</summary>
+    public Btf.BtfData? Btf { get; init; }
+
     /// <summary>What the verifier proved about instructions, by slot; empty for an unverified program.</summary>
     public InsnFacts[] Facts { get; init; } = [];
 

@@ -49,7 +49,7 @@ internal sealed partial class ProgramVerifier
     {
         ulong live = 0;
         _stackLiveness.Query(state);
-        for (int slot = 0; slot < state.Peek(frameNo).StackSlots; slot++)
+        for (int slot = 0; slot < MaxStack / 8; slot++)
         {
             if (_stackLiveness.IsAlive(state, frameNo, slot)) live |= 1ul << slot;
         }

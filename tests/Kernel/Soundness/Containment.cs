@@ -101,7 +101,7 @@ internal sealed unsafe class Containment(ExploredSnapshots explored, bool allNum
         if (state.CurFrame != _depth) return "other calls";
         for (int f = 1; f <= _depth; f++)
         {
-            if (state.Frames[f]!.CallSite != _callSite[f]) return "other calls";
+            if (state.Peek(f).CallSite != _callSite[f]) return "other calls";
         }
 
         int live = explored.LiveRegs(insn);
@@ -145,7 +145,7 @@ internal sealed unsafe class Containment(ExploredSnapshots explored, bool allNum
 
     private string? MismatchOfStack(Snapshot snapshot, int frameNo)
     {
-        FuncFrame frame = snapshot.State.Frames[frameNo]!;
+        FuncFrame frame = snapshot.State.Peek(frameNo);
         for (int spi = 0; spi < frame.StackSlots; spi++)
         {
             if ((snapshot.LiveSlots[frameNo] & (1ul << spi)) == 0) continue;
@@ -161,7 +161,7 @@ internal sealed unsafe class Containment(ExploredSnapshots explored, bool allNum
             if (spilled == 0) continue;
             ulong value = *(ulong*)(top - 8) & (spilled == 8 ? ulong.MaxValue : (1ul << (spilled * 8)) - 1);
             bool exact = allNumbers;
-            if (!exact && snapshot.Checkpoint?.Frames[frameNo] is { } marked && spi < marked.StackSlots)
+            if (!exact && snapshot.Checkpoint?.Peek(frameNo) is { } marked && spi < marked.StackSlots)
                 exact = marked.Stack[spi].IsSpilledScalar && marked.Stack[spi].Spilled.Precise;
             RegisterState expected = slot.Spilled;
             if (spilled < 8) expected.Bounds.Truncate(spilled);

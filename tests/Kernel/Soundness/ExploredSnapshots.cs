@@ -20,7 +20,7 @@ internal sealed class Snapshot
 /// <summary>All states that a verification explored, by instruction.</summary>
 internal sealed class ExploredSnapshots : IExplorationObserver
 {
-    private readonly StatePool _frames = new();
+    private readonly StatePool _pool = new();
     private readonly Stack<Snapshot> _free = new();
     private readonly List<Snapshot> _all = [];
     private readonly Dictionary<int, List<Snapshot>> _at = [];
@@ -55,7 +55,7 @@ internal sealed class ExploredSnapshots : IExplorationObserver
         }
 
         Snapshot snapshot = _free.Count > 0 ? _free.Pop() : new Snapshot();
-        snapshot.State.CopyFrom(state, _frames);
+        snapshot.State.CopyFrom(state, _pool);
         // A checkpoint is made right before the visit: the path begins anew, with at most this instruction in its history.
         snapshot.Checkpoint = state.Parent is { } parent && state.FirstInsnIdx == insnIdx && parent.InsnIdx == insnIdx && state.History.Count <= 1 ? parent : null;
         _all.Add(snapshot);
@@ -67,10 +67,26 @@ internal sealed class ExploredSnapshots : IExplorationObserver
     public void Accepted(ProgramVerifier verifier)
     {
         _verifier = verifier;
-        foreach (Snapshot snapshot in _all)
+        foreach (List<Snapshot> there in _at.Values)
         {
-            for (int f = 0; f <= snapshot.State.CurFrame; f++) snapshot.LiveSlots[f] = verifier.LiveSlots(snapshot.State, f);
+            for (int i = 0; i < there.Count; i++)
+            {
+                // What lives depends on the instruction and on the calls alone.
+                Snapshot? same = i > 0 && SameCalls(there[i].State, there[i - 1].State) ? there[i - 1] : null;
+                for (int f = 0; f <= there[i].State.CurFrame; f++) there[i].LiveSlots[f] = same?.LiveSlots[f] ?? verifier.LiveSlots(there[i].State, f);
+            }
         }
+    }
+
+    private static bool SameCalls(VerifierState a, VerifierState b)
+    {
+        if (a.CurFrame != b.CurFrame) return false;
+        for (int f = 0; f <= a.CurFrame; f++)
+        {
+            if (a.Peek(f).CallSite != b.Peek(f).CallSite) return false;
+        }
+
+        return true;
     }
 
     /// <summary>The states at an instruction; empty if no path came there.</summary>

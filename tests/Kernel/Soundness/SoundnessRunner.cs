@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using BpfSim.Kernel.Attach;
 using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Cpus;
@@ -129,7 +128,7 @@ internal sealed unsafe class SoundnessRunner : IDisposable
         return null;
     }
 
-    /// <summary>One run on fresh maps and a random packet; the outcome is result, packet and maps as text.</summary>
+    /// <summary>One run on fresh maps and a random packet; the outcome is the result and hashes of packet and maps, as text.</summary>
     private string Once(LoadedProgram program, VerifierResult? watched, int input, bool allNumbers)
     {
         var random = new Random(input);
@@ -156,10 +155,9 @@ internal sealed unsafe class SoundnessRunner : IDisposable
         };
         _containment?.Restart();
         ulong r0 = program.Run(_packet.Context, context);
-        var outcome = new StringBuilder();
-        outcome.Append(CultureInfo.InvariantCulture, $"r0=0x{r0:x} packet={Convert.ToHexString(new ReadOnlySpan<byte>(_packet.Data, (int)_packet.Length))}");
-        AppendMaps(outcome);
-        return outcome.ToString();
+        var bytes = new HashCode();
+        bytes.AddBytes(new ReadOnlySpan<byte>(_packet.Data, (int)_packet.Length));
+        return string.Create(CultureInfo.InvariantCulture, $"r0=0x{r0:x}, packet #{bytes.ToHashCode():x}, maps #{HashOfMaps():x}");
     }
 
     private static uint Field(Random random) => random.Next(4) switch
@@ -184,22 +182,26 @@ internal sealed unsafe class SoundnessRunner : IDisposable
         }
     }
 
-    private void AppendMaps(StringBuilder text)
+    /// <summary>The same for the same elements, in whatever order a map keeps them.</summary>
+    private int HashOfMaps()
     {
         Span<byte> key = stackalloc byte[4], value = stackalloc byte[48];
-        List<string> elements = [];
-        foreach (BpfMap map in _maps)
+        int sum = 0;
+        for (int m = 0; m < _maps.Length; m++)
         {
-            Span<byte> size = value[..(int)map.Spec.ValueSize];
-            for (int error = map.GetNextKey([], key); error == 0; error = map.GetNextKey(key, key))
+            Span<byte> element = value[..(int)_maps[m].Spec.ValueSize];
+            for (int error = _maps[m].GetNextKey([], key); error == 0; error = _maps[m].GetNextKey(key, key))
             {
-                map.Lookup(key, size);
-                elements.Add($"{map.Spec.Name}[{Convert.ToHexString(key)}]={Convert.ToHexString(size)}");
+                _maps[m].Lookup(key, element);
+                var hash = new HashCode();
+                hash.Add(m);
+                hash.AddBytes(key);
+                hash.AddBytes(element);
+                sum += hash.ToHashCode();
             }
         }
 
-        elements.Sort(StringComparer.Ordinal);
-        text.Append(' ').AppendJoin(' ', elements);
+        return sum;
     }
 
     /// <inheritdoc/>

@@ -2,7 +2,9 @@ using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Libbpf;
 using BpfSim.Kernel.Tests.Libbpf;
 using BpfSim.Maps;
+using BpfSim.Vm.Interpreter;
 using BpfSim.Vm.Isa.Assembler;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Tests.TestRun;
 
@@ -12,6 +14,7 @@ public sealed class TestRunTests
     [Theory]
     [InlineData(EngineKind.Interpreter)]
     [InlineData(EngineKind.Jit)]
+    [InlineData(EngineKind.Checked)]
     public void Programs_compute_what_their_source_says(EngineKind engine)
     {
         using var machine = new Machine(new MachineSpec { Cpus = 2, Engine = engine, ArenaBytes = 1 << 20 });
@@ -69,6 +72,78 @@ public sealed class TestRunTests
         var attr = new TestRunAttr { ProgFd = obj.Program("main").Fd, DataIn = new byte[64], DataSizeOut = 64 };
         Assert.Equal(0, machine.Bpf.ProgTestRun(attr));
         Assert.Equal(45u, attr.Retval);
+    }
+
+    [Theory]
+    [InlineData(EngineKind.Interpreter)]
+    [InlineData(EngineKind.Jit)]
+    [InlineData(EngineKind.Checked)]
+    public void A_packet_lies_between_the_addresses_in_its_context(EngineKind engine)
+    {
+        using var machine = new Machine(new MachineSpec { Cpus = 1, Engine = engine, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(BpfAssembler.ToElf("""
+            .license "GPL"
+            .section xdp
+            .func main
+                r2 = *(u32 *)(r1 +0)
+                r3 = *(u32 *)(r1 +4)
+                r0 = 0
+                r4 = r2
+                r4 += 20
+                if r4 > r3 goto out
+                r0 = *(u8 *)(r2 +19)
+                *(u8 *)(r2 +0) = 7
+            out:
+                exit
+            """, HelperCatalog.Table), "packet");
+        obj.Load(machine);
+        var attr = new TestRunAttr { ProgFd = obj.Program("main").Fd, DataIn = [.. Enumerable.Range(1, 20).Select(n => (byte)n)], DataSizeOut = 64 };
+        Assert.Equal(0, machine.Bpf.ProgTestRun(attr));
+        Assert.Equal((20u, 7), (attr.Retval, attr.DataOut[0]));
+    }
+
+    /// <summary>As with the sysctl bpf_stats_enabled: every run counts while someone holds the descriptor, on every engine.</summary>
+    [Theory]
+    [InlineData(EngineKind.Interpreter)]
+    [InlineData(EngineKind.Jit)]
+    [InlineData(EngineKind.Checked)]
+    public void Runs_are_counted_while_statistics_are_on(EngineKind engine)
+    {
+        using var machine = new Machine(new MachineSpec { Cpus = 1, Engine = engine, ArenaBytes = 1 << 20 });
+        using BpfObject obj = BpfObject.Open(BpfAssembler.ToElf("r0 = 1\nexit", HelperCatalog.Table), "counted");
+        obj.Load(machine);
+        int fd = obj.Program("main").Fd;
+        void Run(uint repeat) => Assert.Equal(0, machine.Bpf.ProgTestRun(new TestRunAttr { ProgFd = fd, DataIn = new byte[64], Repeat = repeat }));
+        var program = (BpfProgram)machine.Bpf.ObjGetInfoByFd(fd)!;
+        Run(3);
+        Assert.Equal((0ul, 0ul), (program.RunCount, program.RunTimeNs));
+        int statistics = machine.Bpf.EnableStats(0);
+        Assert.True(statistics > 0);
+        Run(1);
+        Run(4);
+        Assert.Equal(5ul, program.RunCount);
+        Assert.True(program.RunTimeNs > 0);
+        machine.Bpf.Fds.Close(statistics);
+        Run(7);
+        Assert.Equal(5ul, program.RunCount);
+    }
+
+    /// <summary>A program that the verifier would never let through: pt_regs ends at 168 bytes.</summary>
+    [Theory]
+    [InlineData(160, RunFault.None)]
+    [InlineData(168, RunFault.BadAccess)]
+    public unsafe void The_checked_interpreter_knows_where_contexts_end(int offset, RunFault fault)
+    {
+        using LoadedProgram program = Platform.Engine(EngineKind.Checked).Load(new ExecutableProgram
+        {
+            Type = ProgramType.Kprobe, Insns = BpfAssembler.Insns($"r0 = *(u64 *)(r1 +{offset})\nexit"), Verified = true,
+        });
+        ulong* registers = stackalloc ulong[32];
+        new Span<ulong>(registers, 32).Clear();
+        RunContext context = new() { RandomState = 1 };
+        program.Run(registers, &context);
+        Assert.Equal(fault, context.Fault);
+        if (fault != RunFault.None) Assert.Contains("outside context (168 bytes)", CheckedProgram.Report, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -35,6 +35,50 @@ public sealed class ObjectTests
     }
 
     [Fact]
+    public void Settings_and_kernel_functions_are_externs_of_the_object()
+    {
+        const string Text = """
+            .license "GPL"
+            .kconfig CONFIG_HZ s32 weak
+            .kconfig LINUX_KERNEL_VERSION u32
+            .kconfig CONFIG_NAME char[16] weak
+            .kfunc u64 bpf_first(struct cpumask *, s32, void **) weak
+            .kfunc void bpf_rcu_read_lock()
+
+            .section "socket"
+            .func main
+                call bpf_rcu_read_lock
+                call bpf_first
+                r1 = &CONFIG_HZ
+                r1 = *(u32 *)(r1 +0)
+                r2 = &CONFIG_NAME
+                r0 = *(u8 *)(r2 +0)
+                exit
+
+            """;
+        ObjectSpec spec = ObjectFile.Parse(BpfAssembler.ToElf(Text), "externs", s_sections);
+        Assert.Null(spec.Programs[0].LoadError);
+        Assert.Equal(
+            [("CONFIG_HZ", 4, KconfigType.Int, true), ("LINUX_KERNEL_VERSION", 4, KconfigType.Int, false), ("CONFIG_NAME", 16, KconfigType.CharArray, true)],
+            spec.Kconfig.Select(k => (k.Name, k.Size, k.Type, k.Weak)));
+        Assert.Equal(
+            [(0, "bpf_rcu_read_lock", ExternKind.Kfunc, false), (1, "bpf_first", ExternKind.Kfunc, true)],
+            spec.Programs[0].Externs.Select(e => (e.InsnOff, e.Name, e.Kind, e.Weak)));
+        string printed = ProgramText.Of(spec);
+        Assert.Equal(Text.Split('\n').Order(), printed.Split('\n').Order());
+        Assert.Equal(printed, ProgramText.Of(ObjectFile.Parse(BpfAssembler.ToElf(printed), "externs", s_sections)));
+    }
+
+    [Theory]
+    [InlineData(".kconfig CONFIG_HZ q32", "<text>:1:20: unknown type 'q32': void, bool, char, tristate, u8 to u64, s8 to s64, or struct NAME")]
+    [InlineData(".kconfig", "<text>:1:9: expected the name of a setting, such as CONFIG_HZ")]
+    [InlineData(".kfunc void f(", "<text>:1:15: expected a type")]
+    [InlineData(".kfunc void f()\n.kfunc void f()", "<text>:2:1: the name f is there twice")]
+    [InlineData("r1 = 0\ncall nothing", "<text>:2:6: there is no function or helper called nothing")]
+    public void Bad_externs_are_named_with_their_place(string text, string message) =>
+        Assert.Equal(message, Assert.Throws<AssemblerException>(() => BpfAssembler.ToElf(text, file: "<text>")).Message);
+
+    [Fact]
     public void Linking_in_memory_gives_the_program_of_the_object()
     {
         ObjectSpec spec = ObjectFile.Parse(BpfAssembler.ToElf(Source, file: "pipeline.s"), "pipeline", s_sections);

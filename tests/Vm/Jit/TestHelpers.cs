@@ -14,9 +14,14 @@ internal static unsafe class TestHelpers
     [
         Row(1, "bpf_map_lookup_elem", &Lookup, 2),
         Row(2, "bpf_map_update_elem", &Update, 4),
+        Row(3, "bpf_map_delete_elem", &Delete, 2),
         Row(5, "bpf_ktime_get_ns", &Time, 0),
         Row(8, "bpf_get_smp_processor_id", &Cpu, 0),
         Row(14, "bpf_get_current_pid_tgid", &Pid, 0),
+        Row(130, "bpf_ringbuf_output", &RingOutput, 4),
+        Row(131, "bpf_ringbuf_reserve", &RingReserve, 3),
+        Row(132, "bpf_ringbuf_submit", &RingSubmit, 2),
+        Row(133, "bpf_ringbuf_discard", &RingDiscard, 2),
         Row(Loop, "bpf_loop", &RunLoop, 4),
         Row(Weigh, "weigh", &WeighArguments, 5),
         Row(Garbage, "garbage", &Allocate, 1),
@@ -38,6 +43,32 @@ internal static unsafe class TestHelpers
     [UnmanagedCallersOnly]
     private static ulong Update(ulong map, ulong key, ulong value, ulong flags, ulong r5, RunContext* context) =>
         (ulong)(long)BpfMap.FromHeader((MapHeader*)map).ProgramUpdate((byte*)key, (byte*)value, flags, context->CpuId);
+
+    [UnmanagedCallersOnly]
+    private static ulong Delete(ulong map, ulong key, ulong r3, ulong r4, ulong r5, RunContext* context) =>
+        (ulong)(long)BpfMap.FromHeader((MapHeader*)map).ProgramDelete((byte*)key, context->CpuId);
+
+    [UnmanagedCallersOnly]
+    private static ulong RingOutput(ulong map, ulong data, ulong size, ulong flags, ulong r5, RunContext* context) =>
+        (ulong)(long)((RingbufMap)BpfMap.FromHeader((MapHeader*)map)).Output((byte*)data, size, flags);
+
+    [UnmanagedCallersOnly]
+    private static ulong RingReserve(ulong map, ulong size, ulong flags, ulong r4, ulong r5, RunContext* context) =>
+        (ulong)((RingbufMap)BpfMap.FromHeader((MapHeader*)map)).Reserve(size, flags);
+
+    [UnmanagedCallersOnly]
+    private static ulong RingSubmit(ulong sample, ulong flags, ulong r3, ulong r4, ulong r5, RunContext* context)
+    {
+        RingbufMap.FromSample((byte*)sample).Submit((byte*)sample, flags);
+        return 0;
+    }
+
+    [UnmanagedCallersOnly]
+    private static ulong RingDiscard(ulong sample, ulong flags, ulong r3, ulong r4, ulong r5, RunContext* context)
+    {
+        RingbufMap.FromSample((byte*)sample).Discard((byte*)sample, flags);
+        return 0;
+    }
 
     [UnmanagedCallersOnly]
     private static ulong Time(ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context) => context->TimeNs;

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Builds the committed object of features.bpf.c. Needs clang and libbpf's headers.
+# Builds the committed objects of the C files beside it. Needs libbpf's headers, clang for features.bpf.c, and one of
+# version 16 or later, for its type tags, for the others.
+# types.h is bpftool's own: bpftool btf dump file types.bpf.o format c > types.h
+# maps.dump.txt and maps.dump.json.txt are what bpftool map dump printed of its maps, after MapDumpTests' updates.
 set -eu
 cd "$(dirname "$0")"
-"${CLANG:-clang}" -target bpf -mcpu=v3 -O2 -g -Wall -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. \
-	-c features.bpf.c -o features.bpf.o
-llvm-strip -g features.bpf.o 2>/dev/null || llvm-strip-14 -g features.bpf.o 2>/dev/null || true
-# types.h is bpftool's own: bpftool btf dump file types.bpf.o format c > types.h
-clang-19 -target bpf -mcpu=v3 -O2 -g -w -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. -c types.bpf.c -o types.bpf.o
-llvm-strip-19 -g types.bpf.o
-# maps.dump.txt and maps.dump.json.txt are what bpftool map dump printed of its maps, after MapDumpTests' updates.
-clang-19 -target bpf -mcpu=v3 -O2 -g -w -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. -c maps.bpf.c -o maps.bpf.o
-llvm-strip-19 -g maps.bpf.o
-clang-19 -target bpf -mcpu=v3 -O2 -g -w -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. -c iterators.bpf.c -o iterators.bpf.o
-llvm-strip-19 -g iterators.bpf.o
+build() {
+	"$1" -target bpf -mcpu=v3 -O2 -g -Wall -Wno-unused -I"/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. -c "$2.bpf.c" -o "$2.bpf.o"
+	llvm-strip -g "$2.bpf.o" 2>/dev/null || llvm-strip-14 -g "$2.bpf.o" 2>/dev/null || true
+}
+build "${CLANG:-clang}" features
+for name in types maps iterators graphs; do
+	build "${NEWER_CLANG:-clang-19}" "$name"
+done

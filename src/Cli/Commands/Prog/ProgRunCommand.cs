@@ -4,6 +4,7 @@ using System.Text.Json;
 using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Libbpf;
 using BpfSim.Maps;
+using BpfSim.Vm.Interpreter;
 using BpfSim.Vm.Programs;
 
 namespace BpfSim.Cli.Commands.Prog;
@@ -61,6 +62,7 @@ internal sealed class ProgRunCommand : CliCommand
         {
             var errno = (Errno)(-result);
             string reason = errno == Errno.ENOTSUPP ? $": Linux does not run programs of type {ProgramTypeTable.Find(program.Spec.Type)?.Name} this way" : "";
+            if (errno == Errno.EFAULT && CheckedProgram.Report is { } report) reason = $": {report}";
             throw new CliException($"prog run {program.Name}: {errno}{reason}", ExitCode.Failed);
         }
         Print(parsed.GetValue(CliOptions.Json), attr, packet ? attr.DurationNs : total / repeat, repeat, engine);

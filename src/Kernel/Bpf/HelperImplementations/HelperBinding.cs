@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Programs;
 
@@ -21,8 +22,15 @@ internal static unsafe class HelperBinding
         StorageCode.Register(list);
         PacketCode.Register(list);
         return new HelperTable(rows.Select(row => code.TryGetValue(row.Name, out nint pointer)
-            ? row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer) : row));
+            ? row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer)
+            : ReturnsPointer(row) ? row.WithImplementation(&Null) : row));
     }
+
+    /// <summary>The -EOPNOTSUPP of a helper that the simulation has not got must not be taken for an address.</summary>
+    private static bool ReturnsPointer(HelperPrototype row) => (row.Return & ReturnType.BaseMask) is not (ReturnType.Integer or ReturnType.Void);
+
+    [UnmanagedCallersOnly]
+    private static ulong Null(ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context) => 0;
 }
 
 /// <summary>Collects implementations by kernel name.</summary>

@@ -11,33 +11,48 @@ namespace BpfSim.Kernel.Bpf.HelperImplementations;
 /// <summary>The kernel functions that tracing programs call most: sections, iterators, references, cpumasks, dynptrs.</summary>
 internal static unsafe class KfuncCode
 {
-    /// <summary>The functions as a table whose ids are those of the FUNCs in a kernel's BTF.</summary>
+    /// <summary>
+    /// The functions as a table whose ids are those of the FUNCs in a kernel's BTF. Those that the simulation has not got
+    /// answer NULL where they return a pointer, else -EOPNOTSUPP, so that a program never gets an errno for an address.
+    /// </summary>
     public static HelperTable Bind(BtfData? btf)
     {
         if (btf == null) return HelperTable.Empty;
-        var code = new Dictionary<string, nint>();
-        Register(code);
+        var list = new KfuncList([]);
+        Register(list);
+        ObjectCode.Register(list);
         var rows = new List<HelperPrototype>();
-        foreach ((string name, nint pointer) in code)
+        foreach (string name in KfuncTable.Names)
         {
             uint id = btf.FindId(name, BtfKind.Func);
             if (id == 0) continue;
+            bool pointer = ReturnsPointer(btf, id);
             // The verifier checks kfuncs by their BTF; engines only need to know that all five registers may be read.
             var row = new HelperPrototype
             {
                 Id = (int)id,
                 Name = name,
-                Return = ReturnType.Integer,
+                Return = pointer ? ReturnType.PtrToBtfId | ReturnType.MaybeNull : ReturnType.Integer,
                 Args = [ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything, ArgType.Anything],
             };
-            rows.Add(row.WithImplementation((delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)pointer));
+            rows.Add(row.WithImplementation(list.Find(name) is var found && found != null ? found : pointer ? &Nothing : &NotSupported));
         }
         return new HelperTable(rows);
     }
 
-    private static void Register(Dictionary<string, nint> code)
+    private static bool ReturnsPointer(BtfData btf, uint function) =>
+        btf.Find(function) is { } func && btf.Find(func.TypeId) is { } prototype && prototype.TypeId != 0
+        && btf.Resolve(prototype.TypeId).Kind == BtfKind.Ptr;
+
+    /// <summary>A reference less; the last one frees the mask.</summary>
+    public static void ReleaseCpumask(ulong mask)
     {
-        void Add(string name, delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> pointer) => code.Add(name, (nint)pointer);
+        if (Interlocked.Decrement(ref ((ulong*)mask)[MaskWords]) == 0) NativeMemory.Free((void*)mask);
+    }
+
+    private static void Register(KfuncList list)
+    {
+        void Add(string name, delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> pointer) => list.Add(name, pointer);
 
         Add("bpf_rcu_read_lock", &Nothing);
         Add("bpf_rcu_read_unlock", &Nothing);
@@ -95,6 +110,9 @@ internal static unsafe class KfuncCode
 
     [UnmanagedCallersOnly]
     private static ulong Nothing(ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context) => 0;
+
+    [UnmanagedCallersOnly]
+    private static ulong NotSupported(ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context) => Error(Errno.EOPNOTSUPP);
 
     [UnmanagedCallersOnly]
     private static ulong Same(ulong r1, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context) => r1;
@@ -166,7 +184,7 @@ internal static unsafe class KfuncCode
     [UnmanagedCallersOnly]
     private static ulong CpumaskRelease(ulong mask, ulong r2, ulong r3, ulong r4, ulong r5, RunContext* context)
     {
-        if (Interlocked.Decrement(ref ((ulong*)mask)[MaskWords]) == 0) NativeMemory.Free((void*)mask);
+        ReleaseCpumask(mask);
         return 0;
     }
 
@@ -391,4 +409,15 @@ internal static unsafe class KfuncCode
         }
         return Error(Errno.E2BIG);
     }
+}
+
+/// <summary>Collects implementations of kernel functions by name.</summary>
+internal readonly unsafe struct KfuncList(Dictionary<string, nint> code)
+{
+    /// <summary>Enters an implementation.</summary>
+    public void Add(string name, delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> pointer) => code.Add(name, (nint)pointer);
+
+    /// <summary>The implementation of a function; null if there is none.</summary>
+    public delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong> Find(string name) =>
+        (delegate* unmanaged<ulong, ulong, ulong, ulong, ulong, RunContext*, ulong>)code.GetValueOrDefault(name);
 }

@@ -22,6 +22,7 @@ internal static unsafe class StorageCode
         list.Add("inode_storage_delete", &StorageDelete);
         list.Add("cgrp_storage_get", &StorageGet);
         list.Add("cgrp_storage_delete", &StorageDelete);
+        list.Add("get_local_storage", &LocalStorage);
         list.Add("kptr_xchg", &KptrXchg);
         list.Add("timer_init", &TimerInit);
         list.Add("timer_set_callback", &TimerSetCallback);
@@ -38,6 +39,10 @@ internal static unsafe class StorageCode
         (ulong)(long)((LocalStorageMap)BpfMap.FromHeader((MapHeader*)map)).ProgramRemove(owner);
 
     [UnmanagedCallersOnly]
+    private static ulong LocalStorage(ulong map, ulong flags, ulong r3, ulong r4, ulong r5, RunContext* context) =>
+        (ulong)((MapHeader*)map)->Data + (context->CpuId * ((MapHeader*)map)->CpuStride);
+
+    [UnmanagedCallersOnly]
     private static ulong KptrXchg(ulong slot, ulong value, ulong r3, ulong r4, ulong r5, RunContext* context) =>
         (ulong)Interlocked.Exchange(ref *(long*)slot, (long)value);
 
@@ -46,7 +51,7 @@ internal static unsafe class StorageCode
     {
         // CLOCK_REALTIME, CLOCK_MONOTONIC and CLOCK_BOOTTIME exist; all run with the simulation's clock.
         if (clock is not (0 or 1 or 7)) return HelperResult.Error(Errno.EINVAL);
-        var created = new BpfTimer { Map = map, Value = ValueOf(timer, map), Key = 0 };
+        var created = new BpfTimer { Map = map, Value = ValueOf(timer, map) };
         return s_timers.TryAdd(timer, created) ? 0 : HelperResult.Error(Errno.EBUSY);
     }
 
@@ -86,10 +91,11 @@ internal static unsafe class StorageCode
         return TimerQueue.Cancel(found) ? 1ul : 0;
     }
 
-    /// <summary>A map value dies: its timer, if it has one, is forgotten.</summary>
+    /// <summary>A map value dies: its timer, if it has one, is forgotten, and what its kptrs, lists and trees own is dropped.</summary>
     public static void Release(BpfMap map, nint value)
     {
         foreach (SpecialField field in map.Spec.SpecialFields)
             if (field.Kind == SpecialFieldKind.Timer && s_timers.TryRemove((ulong)value + (ulong)field.Offset, out BpfTimer? timer)) TimerQueue.Cancel(timer);
+        if (map.Spec.Btf is Vm.Btf.BtfData btf) ProgramObject.ReleaseFields(btf, map.Spec.SpecialFields, (byte*)value);
     }
 }

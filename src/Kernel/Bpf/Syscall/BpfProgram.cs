@@ -198,6 +198,7 @@ public sealed class MapObject : KernelObject
         Name = map.Spec.Name;
         _btf = btf;
         btf?.Get();
+        map.Owner = new Referent(this);
     }
 
     /// <summary>The live map.</summary>
@@ -216,6 +217,16 @@ public sealed class MapObject : KernelObject
     public uint UserValueSize => Map.UserValueSize;
 
     private (ProgramType Type, uint AttachType)? _owner;
+
+    /// <summary>The map as another map refers to it.</summary>
+    private sealed class Referent(MapObject map) : IMapReferent
+    {
+        public uint Id => map.Id;
+
+        public void Retain() => map.Get();
+
+        public void Release() => MapEpoch.Defer(map.Put);
+    }
 
     /// <summary>A prog_array takes programs of one kind only: that of the first one.</summary>
     internal bool AcceptsProgram(BpfProgram program)

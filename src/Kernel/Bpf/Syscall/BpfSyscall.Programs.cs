@@ -66,6 +66,7 @@ public sealed partial class BpfSyscall
             Helpers = _environment.Helpers,
             Kfuncs = _environment.Kfuncs,
             Facts = verdict.Facts,
+            Btf = btf?.Data,
             Verified = true,
         };
         var program = new BpfProgram(attr, attributes, typeInfo!, _environment.Engine.Load(executable), verdict, maps, btf,

@@ -17,6 +17,8 @@ internal sealed class AssemblyUnit
 
     public List<MapDefinition> Maps { get; } = [];
 
+    public List<ExternDeclaration> Externs { get; } = [];
+
     public IEnumerable<FunctionSymbol> Functions => Code.SelectMany(section => section.Functions);
 }
 

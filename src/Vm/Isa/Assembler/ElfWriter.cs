@@ -26,6 +26,13 @@ internal sealed class ElfWriter
         return _symbols.Count - 1;
     }
 
+    /// <summary>Adds a symbol that the loader must find; returns a handle for relocations.</summary>
+    public int AddExtern(string name, bool weak)
+    {
+        _symbols.Add((name, (byte)((weak ? 2 : 1) << 4), 0, 0, 0));
+        return _symbols.Count - 1;
+    }
+
     /// <summary>Adds a relocation of a place in a section. Types: 1 R_BPF_64_64, 2 R_BPF_64_ABS64, 10 R_BPF_64_32.</summary>
     public void AddRelocation(int section, ulong offset, int symbol, uint type) => _sections[section - 1].Relocations.Add((offset, symbol, type));
 

@@ -12,6 +12,7 @@ internal static class LocalFunctions
         var result = new AssemblyUnit { File = unit.File, License = unit.License, KernelVersion = unit.KernelVersion };
         result.Data.AddRange(unit.Data);
         result.Maps.AddRange(unit.Maps);
+        result.Externs.AddRange(unit.Externs);
         var text = new CodeSection(".text");
         foreach (CodeSection section in unit.Code) Split(unit, section, section.Name == ".text" ? text : Add(result, section.Name), text);
         result.Code.Add(text);

@@ -33,6 +33,7 @@ internal sealed class ObjectBuilder
         var sections = _unit.Code.Where(c => c.Insns.Count > 0).Select(c => (Code: c, Index: AddCode(c))).ToList();
         foreach (DataSection data in _unit.Data) AddData(data);
         AddMaps();
+        AddExterns();
         if (_unit.License is { } license) _elf.AddSection("license", [.. Encoding.UTF8.GetBytes(license), 0], ElfWriter.Alloc | ElfWriter.Write, 1);
         if (_unit.KernelVersion is { } version) _elf.AddSection("version", BitConverter.GetBytes(version), ElfWriter.Alloc | ElfWriter.Write, 4);
         foreach ((CodeSection code, int index) in sections)
@@ -94,6 +95,22 @@ internal sealed class ObjectBuilder
         int index = _elf.AddSection(".maps", new byte[offset], ElfWriter.Alloc | ElfWriter.Write, 8);
         foreach ((MapDefinition map, BtfVarSecInfo place) in _unit.Maps.Zip(variables))
             _symbols[map.Name] = _elf.AddSymbol(map.Name, index, place.Offset, place.Size, 1, true);
+    }
+
+    private void AddExterns()
+    {
+        foreach (IGrouping<string, ExternDeclaration> section in _unit.Externs.GroupBy(e => e.Section))
+        {
+            var members = new List<BtfVarSecInfo>();
+            foreach (ExternDeclaration declaration in section)
+            {
+                // The loader gives settings their places, and takes their sizes from their types.
+                members.Add(new BtfVarSecInfo(declaration.AddTo(_btf), 0, 0));
+                _symbols[declaration.Name] = _elf.AddExtern(declaration.Name, declaration.Weak);
+            }
+
+            _btf.AddDatasec(section.Key, 0, members);
+        }
     }
 
     /// <summary>The anonymous struct of a map definition: each number is a pointer to an array of that many ints.</summary>

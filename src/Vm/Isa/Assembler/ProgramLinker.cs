@@ -49,6 +49,8 @@ internal sealed class ProgramLinker(AssemblyUnit unit)
             return;
         }
 
+        if (unit.Externs.Exists(e => e.Name == reference.Name))
+            throw new AssemblerException(unit.File, reference.Line, reference.Column, $"{reference.Name} is the kernel's: only an object that is loaded can use it");
         DataSection data = unit.Data.Find(d => d.Symbols.ContainsKey(reference.Name))!;
         _maps[slot] = data.Name;
         int addend = _insns[slot].Imm;

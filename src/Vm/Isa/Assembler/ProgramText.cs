@@ -29,7 +29,10 @@ public static class ProgramText
         var data = new Dictionary<string, string>();
         foreach (MapSpec map in spec.Maps)
             if (DataSection(map) is { } section) data[map.Name] = section.TrimStart('.').Replace('.', '_');
-        foreach (MapSpec map in spec.Maps.Where(m => !data.ContainsKey(m.Name))) AppendMap(text, map);
+        foreach (MapSpec map in spec.Maps.Where(m => !data.ContainsKey(m.Name) && m.Section != ".kconfig")) AppendMap(text, map);
+        foreach (KconfigExtern setting in spec.Kconfig) text.Append(ExternDeclaration.Text(setting)).Append('\n');
+        foreach (ExternReference kfunc in spec.Programs.SelectMany(p => p.Externs).Where(e => e.Kind == ExternKind.Kfunc).DistinctBy(e => e.Name))
+            if (spec.Btf is { } btf) text.Append(ExternDeclaration.Text(kfunc.Name, btf[kfunc.TypeId], kfunc.Weak)).Append('\n');
         foreach (MapSpec map in spec.Maps.Where(m => data.ContainsKey(m.Name))) AppendData(text, map, data[map.Name]);
         foreach (IGrouping<string, ProgramSpec> section in spec.Programs.GroupBy(p => p.Section))
         {
@@ -38,17 +41,23 @@ public static class ProgramText
             {
                 text.Append(CultureInfo.InvariantCulture, $".func {program.Name}\n");
                 if (program.CoreRelocations.Count > 0) text.Append("    ; CO-RE relocations are not part of this text\n");
-                Append(text, program.Insns, new TextNames(names ?? InsnNames.None, program.MapReferences, name => data.GetValueOrDefault(name)));
+                var programNames = new TextNames(names ?? InsnNames.None, program.MapReferences, name => data.GetValueOrDefault(name))
+                {
+                    Settings = spec.Kconfig,
+                    SettingsMap = spec.FindMap(".kconfig")?.Name,
+                    Externs = program.Externs.ToDictionary(e => e.InsnOff, e => e.Name),
+                };
+                Append(text, program.Insns, programNames);
             }
         }
 
         return text.ToString();
     }
 
-    private static void Append(StringBuilder text, Insn[] insns, InsnNames names)
+    private static void Append(StringBuilder text, Insn[] insns, TextNames names)
     {
         bool[] second = InsnChecks.SecondHalves(insns);
-        SortedDictionary<int, string> labels = Labels(insns, second);
+        SortedDictionary<int, string> labels = Labels(insns, second, names);
         for (int slot = 0; slot < insns.Length; slot++)
         {
             if (second[slot]) continue;
@@ -58,9 +67,10 @@ public static class ProgramText
     }
 
     /// <summary>The text of one instruction; bytes where the text would not assemble to the same instruction.</summary>
-    private static string Line(Insn[] insns, int slot, InsnNames names, SortedDictionary<int, string> labels)
+    private static string Line(Insn[] insns, int slot, TextNames names, SortedDictionary<int, string> labels)
     {
         Insn insn = insns[slot];
+        if (!insn.IsLdImm64 && names.Externs.TryGetValue(slot, out string? kfunc)) return $"call {kfunc}";
         int slots = insn.IsLdImm64 && slot + 1 < insns.Length ? 2 : 1;
         bool plain = InsnChecks.Encoding(insns, slot) is null && InsnChecks.Reserved(insn) is null
             && !(insn.IsExit && insn.Off != 0) && !(insn.IsKfuncCall && insn.Off != 0);
@@ -71,12 +81,12 @@ public static class ProgramText
         return insn.IsLocalCall ? $"call {label}" : text[..text.LastIndexOf("pc", StringComparison.Ordinal)] + label;
     }
 
-    private static SortedDictionary<int, string> Labels(Insn[] insns, bool[] second)
+    private static SortedDictionary<int, string> Labels(Insn[] insns, bool[] second, TextNames names)
     {
         var labels = new SortedDictionary<int, string>();
         for (int slot = 0; slot < insns.Length; slot++)
         {
-            if (second[slot] || InsnChecks.Target(insns[slot], slot) is not { } target || target < 0 || target >= insns.Length || second[(int)target]) continue;
+            if (second[slot] || names.Externs.ContainsKey(slot) || InsnChecks.Target(insns[slot], slot) is not { } target || target < 0 || target >= insns.Length || second[(int)target]) continue;
             bool function = insns[slot].IsLocalCall || insns[slot].IsLdImm64;
             if (function || !labels.ContainsKey((int)target)) labels[(int)target] = function ? $"f{target}" : $"l{target}";
         }
@@ -114,14 +124,24 @@ public static class ProgramText
     /// <summary>Names of maps and data for 64-bit loads, on top of the caller's names.</summary>
     private sealed class TextNames(InsnNames names, IReadOnlyDictionary<int, string> maps, Func<string, string?> symbolOfData) : InsnNames
     {
+        /// <summary>Settings of the kernel, and the name of the map that they lie in.</summary>
+        public IReadOnlyList<KconfigExtern> Settings { get; init; } = [];
+
+        public string? SettingsMap { get; init; }
+
+        /// <summary>Names of the kernel's functions and variables by the slot that refers to them.</summary>
+        public IReadOnlyDictionary<int, string> Externs { get; init; } = new Dictionary<int, string>();
+
         public override string? Helper(int id) => names.Helper(id);
 
         public override string? Kfunc(int id, int btfIndex) => names.Kfunc(id, btfIndex);
 
         public override string? Load64(int slot, Insn first, Insn second)
         {
+            if (Externs.TryGetValue(slot, out string? symbol)) return $"&{symbol}";
             if (!maps.TryGetValue(slot, out string? map)) return names.Load64(slot, first, second);
-            if (symbolOfData(map) is { } symbol) return second.Imm == 0 ? $"&{symbol}" : $"&{symbol}{second.Imm.ToString("+0;-0", CultureInfo.InvariantCulture)}";
+            if (map == SettingsMap && Settings.Where(k => k.Offset == second.Imm).Select(k => k.Name).FirstOrDefault() is { } setting) return $"&{setting}";
+            if (symbolOfData(map) is { } data) return second.Imm == 0 ? $"&{data}" : $"&{data}{second.Imm.ToString("+0;-0", CultureInfo.InvariantCulture)}";
             return first.Src == (int)PseudoSource.MapValue ? $"map[{map}][0]+{(uint)second.Imm}" : $"map[{map}]";
         }
     }

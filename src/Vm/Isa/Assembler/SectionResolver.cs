@@ -41,13 +41,14 @@ internal static class SectionResolver
                 section.LabelCalls.Add((reference, label));
                 break;
             case FixupKind.Call:
-                if (!unit.Functions.Any(f => f.Name == name)) throw Error($"there is no function or helper called {name}");
+                if (!unit.Functions.Any(f => f.Name == name) && !unit.Externs.Exists(e => e.Name == name && e.Parameters is not null))
+                    throw Error($"there is no function or helper called {name}");
                 return false;
             case FixupKind.Map or FixupKind.MapValue:
                 if (!unit.Maps.Exists(m => m.Name == name)) throw Error($"there is no map called {name}");
                 return false;
             default:
-                if (!unit.Functions.Any(f => f.Name == name) && !unit.Data.Exists(d => d.Symbols.ContainsKey(name)))
+                if (!unit.Functions.Any(f => f.Name == name) && !unit.Data.Exists(d => d.Symbols.ContainsKey(name)) && !unit.Externs.Exists(e => e.Name == name))
                     throw Error($"there is no function or data called {name}");
                 return false;
         }

@@ -9,6 +9,8 @@ namespace BpfSim.Vm.Isa.Assembler;
 /// <code>
 /// .license "GPL"                                     also .version NUMBER
 /// .map counts hash key=4 value=8 entries=1024        also flags=, inner=, extra=, numa=, pin
+/// .kconfig CONFIG_HZ u32                             a setting of the kernel, loaded from &amp;CONFIG_HZ; also weak
+/// .kfunc void bpf_rcu_read_lock()                    a kernel function to call
 /// .section kprobe/do_sys_openat2                     also .section .data, .rodata, .bss, .text
 /// .func hello                                        a label right after .section does the same
 /// again:  r1 = map[counts]
@@ -96,12 +98,20 @@ internal sealed class SourceParser(string file, HelperTable helpers)
                 break;
             case ".endfunc": CloseFunction(); break;
             case ".map": Map(line); break;
+            case ".kconfig": Extern(line, ExternDeclaration.Setting(line), mark); break;
+            case ".kfunc": Extern(line, ExternDeclaration.Function(line), mark); break;
             case ".insn": RawInsn(line); break;
             case ".globl" or ".global" or ".type" or ".size" or ".file" or ".p2align": line.Reset(line.Mark() + line.Rest().Length); break;
             default:
                 if (_data is null || !Datum(line, directive)) throw line.Error($"unknown directive {directive}", mark);
                 break;
         }
+    }
+
+    private void Extern(LineScanner line, ExternDeclaration declaration, int at)
+    {
+        Declare(line, declaration.Name, at);
+        _unit.Externs.Add(declaration);
     }
 
     private void Instruction(LineScanner line)

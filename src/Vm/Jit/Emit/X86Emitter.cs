@@ -393,6 +393,9 @@ internal sealed unsafe class X86Emitter
     /// <summary>movups [memory], xmm0.</summary>
     public void StoreXmm0(in X86Memory memory) => OpRM(0x0f11, 0, memory, false);
 
+    /// <summary>prefetchw: fetches the cache line for writing; faults on nothing.</summary>
+    public void PrefetchW(in X86Memory memory) => OpRM(0x0f0d, (X86Register)1, memory, false);
+
     public void CallR(X86Register r) => OpRR(0xff, (X86Register)2, r, false);
 
     public void JmpR(X86Register r) => OpRR(0xff, (X86Register)4, r, false);

@@ -69,6 +69,19 @@ internal enum IrOp : byte
     ContextField,
     /// <summary>Stops the program with the fault in Imm.</summary>
     Fault,
+
+    // Only as Sub of CallHelper: how emitted code does the helper's work itself. Target is the map's index.
+
+    /// <summary>bpf_ringbuf_reserve of Off bytes.</summary>
+    RingReserve,
+    /// <summary>bpf_ringbuf_submit, or discard if Flag is set, with the flags in Off.</summary>
+    RingCommit,
+    /// <summary>bpf_ringbuf_output of Off bytes with the flags in Size.</summary>
+    RingOutput,
+    /// <summary>bpf_map_update_elem with the flags in Off.</summary>
+    HashUpdate,
+    /// <summary>bpf_map_delete_elem.</summary>
+    HashDelete,
 }
 
 /// <summary>
@@ -91,7 +104,7 @@ internal struct IrInsn
     public IrOp Sub;
     public X86Condition Condition;
 
-    /// <summary>Lookups: the key is a constant. Plain atomics: the operand is.</summary>
+    /// <summary>Lookups: the key is a constant. Plain atomics: the operand is. Ring buffers: discard.</summary>
     public bool Flag;
     public int Off;
 

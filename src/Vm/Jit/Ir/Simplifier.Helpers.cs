@@ -7,7 +7,9 @@ namespace BpfSim.Vm.Jit.Ir;
 /// <summary>Helper calls that become code: lookups in known maps, and what stands in the run context.</summary>
 internal sealed unsafe partial class Simplifier
 {
-    private const int MapLookupElem = 1, KtimeGetNs = 5, GetSmpProcessorId = 8, GetCurrentPidTgid = 14, GetCurrentUidGid = 15, GetCurrentTask = 35, GetCurrentTaskBtf = 158;
+    private const int MapLookupElem = 1, MapUpdateElem = 2, MapDeleteElem = 3, RingbufOutput = 130, RingbufReserve = 131, RingbufSubmit = 132, RingbufDiscard = 133;
+    private const int LargestInlineCopy = 128;
+    private const int KtimeGetNs = 5, GetSmpProcessorId = 8, GetCurrentPidTgid = 14, GetCurrentUidGid = 15, GetCurrentTask = 35, GetCurrentTaskBtf = 158;
 
     private void RewriteHelper(ref IrInsn n)
     {
@@ -29,6 +31,49 @@ internal sealed unsafe partial class Simplifier
             return;
         }
         if (n.Imm == MapLookupElem && _options.InlineLookups) RewriteLookup(ref n);
+        else if (n.Imm is MapUpdateElem or MapDeleteElem && _options.InlineUpdates) DescribeUpdate(ref n);
+        else if (n.Imm is >= RingbufOutput and <= RingbufDiscard && _options.InlineRings) DescribeRing(ref n);
+    }
+
+    /// <summary>The call stays a call for all that follows; emission does its work in another way.</summary>
+    private void DescribeRing(ref IrInsn n)
+    {
+        if (n.Imm is RingbufSubmit or RingbufDiscard)
+        {
+            if (!IsConstant(2, 0, 1, out int flags)) return;
+            (n.Sub, n.Off, n.Flag) = (IrOp.RingCommit, flags, n.Imm == RingbufDiscard);
+            return;
+        }
+        int index = FindMap(n.Slot);
+        if ((uint)index >= (uint)_program.Source.Maps.Length) return;
+        MapHeader* map = _program.Source.Maps[index].Header;
+        if (map->Type != MapType.Ringbuf || map->Mask > int.MaxValue) return;
+        int most = (int)map->Mask + 1 - RingbufLayout.HeaderSize;
+        if (n.Imm == RingbufReserve)
+        {
+            if (IsConstant(2, 1, most, out int size) && IsConstant(3, 0, 0, out _)) (n.Sub, n.Off, n.Target) = (IrOp.RingReserve, size, index);
+        }
+        else if (IsConstant(3, 1, Math.Min(most, LargestInlineCopy), out int size) && IsConstant(4, 0, 1, out int flags))
+        {
+            (n.Sub, n.Off, n.Size, n.Target) = (IrOp.RingOutput, size, (byte)flags, index);
+        }
+    }
+
+    private void DescribeUpdate(ref IrInsn n)
+    {
+        int index = FindMap(n.Slot), flags = 0;
+        if ((uint)index >= (uint)_program.Source.Maps.Length) return;
+        MapHeader* map = _program.Source.Maps[index].Header;
+        if (map->Lists == null || map->KeySize is not (4 or 8 or 16) || map->ValueSize > LargestInlineCopy) return;
+        if (n.Imm == MapUpdateElem && !IsConstant(4, 0, 2, out flags)) return;
+        (n.Sub, n.Off, n.Target) = (n.Imm == MapUpdateElem ? IrOp.HashUpdate : IrOp.HashDelete, flags, index);
+    }
+
+    private bool IsConstant(int register, int least, int most, out int value)
+    {
+        ref readonly RegisterValues.Value v = ref _values[register];
+        value = (int)v.Constant;
+        return v.IsConstant && v.Constant >= least && v.Constant <= most;
     }
 
     private void RewriteLookup(ref IrInsn n)

@@ -30,7 +30,7 @@ internal sealed partial class ProgramVerifier
             if (_exceptionCallbackStart >= 0) Reject(Errno.EINVAL, "multiple exception callback tags for main subprog");
             if (Input.Btf.Find(name, BtfKind.Func) is not { } func)
             {
-                Reject(Errno.EINVAL, $"exception callback '{name}' could not be found in BTF");
+                Reject(Errno.ENOENT, $"exception callback '{name}' could not be found in BTF");
                 return;
             }
 
@@ -52,6 +52,7 @@ internal sealed partial class ProgramVerifier
         {
             ExceptionCallbackSubprog = FindSubprog(_exceptionCallbackStart);
             Subprogs[ExceptionCallbackSubprog].IsExceptionCallback = true;
+            Subprogs[ExceptionCallbackSubprog].IsCallback = Subprogs[ExceptionCallbackSubprog].IsAsyncCallback = true;
         }
 
         if (Input.FuncInfos.Count == 0)
@@ -78,6 +79,33 @@ internal sealed partial class ProgramVerifier
             Subprogs[i].Name = func.Name;
             Subprogs[i].IsGlobal = func.Linkage == BtfLinkage.Global;
         }
+
+        CheckLineInfo();
+    }
+
+    /// <summary>Line records ascend, stand at instructions, and each function begins with one.</summary>
+    private void CheckLineInfo()
+    {
+        IReadOnlyList<LineInfo> lines = Input.LineInfos;
+        if (lines.Count == 0) return;
+        int next = 0;
+        for (int i = 0; i < lines.Count; i++)
+        {
+            int off = lines[i].InsnOff, previous = i == 0 ? 0 : lines[i - 1].InsnOff;
+            if ((i > 0 && off <= previous) || (uint)off >= (uint)Insns.Length)
+            {
+                Reject(Errno.EINVAL, $"Invalid line_info[{i}].insn_off:{(uint)off} (prev_offset:{previous} prog->len:{Insns.Length})");
+                return;
+            }
+
+            if (Insns[off].Code == 0) Reject(Errno.EINVAL, $"Invalid insn code at line_info[{i}].insn_off");
+            if (next == Subprogs.Count) continue;
+            if (off == Subprogs[next].Start) next++;
+            else if (off > Subprogs[next].Start) Reject(Errno.EINVAL, $"missing bpf_line_info for func#{next}");
+        }
+
+        if (next != Subprogs.Count)
+            Reject(Errno.EINVAL, $"missing bpf_line_info for {Subprogs.Count - next} funcs starting from func#{next}");
     }
 
     /// <summary>Packet loads and tail calls leave a function with a number, so it must return one.</summary>

@@ -25,9 +25,26 @@ internal sealed partial class ProgramVerifier
     /// <summary>Rejects calls of functions that are none, or not known to BTF, before anything is walked.</summary>
     private void CheckKfuncReference(in Insn insn)
     {
-        if (insn.Imm == 0) return;
         if (!Input.Attributes.GplCompatible) Reject(Errno.EINVAL, "cannot call kernel function from non-GPL compatible program");
-        if (KernelBtf.Find((uint)insn.Imm) is not { Kind: BtfKind.Func }) Reject(Errno.EINVAL, $"kernel btf_id {insn.Imm} is not a function");
+        // An unresolved weak function is an error only where it can be reached.
+        if (insn.Imm == 0 && insn.Off == 0) return;
+        if (insn.Off != 0)
+        {
+            // Functions of modules are named through descriptors of the modules' BTF, and there are no modules.
+            bool negative = insn.Off < 0;
+            Verbose(negative ? "negative offset disallowed for kernel module function call\n"
+                : "kfunc offset > 0 without fd_array is invalid\n");
+            Reject(negative ? Errno.EINVAL : Errno.EPROTO, "failed to find BTF for kernel function");
+        }
+
+        if (KernelBtf.Find((uint)insn.Imm) is not { Kind: BtfKind.Func } func)
+        {
+            Reject(Errno.EINVAL, $"kernel btf_id {insn.Imm} is not a function");
+            return;
+        }
+
+        if (func.Name.StartsWith("bpf_xdp_metadata_rx_", StringComparison.Ordinal))
+            Reject(Errno.EINVAL, "metadata kfuncs require device-bound program");
     }
 
     /// <summary>Checks a kfunc call and sets r0; r1 to r5 are lost.</summary>

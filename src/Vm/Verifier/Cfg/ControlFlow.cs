@@ -25,7 +25,12 @@ internal sealed partial class ProgramVerifier
                     "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN");
             }
 
-            if (kfunc) continue;
+            if (kfunc)
+            {
+                CheckKfuncReference(insn);
+                continue;
+            }
+
             long start = i + (long)insn.Imm + 1;
             if (start < 0 || start >= Insns.Length) Reject(Errno.EINVAL, "call to invalid destination");
             starts.Add((int)start);
@@ -128,7 +133,7 @@ internal sealed partial class ProgramVerifier
                     return more;
                 default:
                     Aux[t].PrunePoint = true;
-                    if (insn.JmpOp == JmpOp.Jcond) Aux[t].ForceCheckpoint = true;
+                    if (insn.JmpOp == JmpOp.Jcond && insn.Src == 0) Aux[t].ForceCheckpoint = true;
                     return Push(t, t + 1, Visit.FallThrough) || Push(t, t + insn.Off + 1, Visit.Branch);
             }
         }

@@ -58,7 +58,10 @@ internal sealed partial class ProgramVerifier
     private void CheckStackDepth(int entry, bool privateStack, bool[] common)
     {
         var path = new List<(int Subprog, int Insn, int Depth)>();
+        // A function that was fine under more stack and more frames is fine here, too: chains of calls are not tried one by one.
+        var walked = new int[Subprogs.Count, VerifierState.MaxFrames + 1, 2];
         int subprog = entry, i = Subprogs[entry].Start, depth = 0, frame = 0;
+        bool tailCalls = false;
         while (true)
         {
             if (frame > 0 && Subprogs[subprog].HasTailCall && depth >= 256)
@@ -81,15 +84,23 @@ internal sealed partial class ProgramVerifier
                     int callee = FindSubprog(i + insn.Imm + 1);
                     if (callee < 0) continue;
                     // A callback that runs later starts on a stack of its own.
-                    if (func && Subprogs[callee].IsAsyncCallback)
+                    if (Subprogs[callee].IsAsyncCallback)
                     {
                         if (Subprogs[callee].HasTailCall) RejectBug("subprog has tail_call and async cb");
-                        continue;
+                        if (func) continue;
+                        if (Subprogs[callee].IsExceptionCallback)
+                        {
+                            Verbose($"insn {i} cannot call exception cb directly");
+                            Reject(Errno.EINVAL);
+                        }
                     }
 
+                    int inCallback = Subprogs[subprog].IsCallback || path.Exists(step => Subprogs[step.Subprog].IsCallback) ? 1 : 0;
+                    if (IsWalked(walked, callee, frame + 1, inCallback, depth)) continue;
                     path.Add((subprog, i + 1, depth));
                     subprog = callee;
                     i = Subprogs[callee].Start;
+                    tailCalls |= Subprogs[callee].HasTailCall;
                     frame++;
                     if (frame >= VerifierState.MaxFrames) Reject(Errno.E2BIG, $"the call stack of {frame} frames is too deep !");
                     entered = true;
@@ -97,6 +108,8 @@ internal sealed partial class ProgramVerifier
                 }
 
                 if (entered) break;
+                if (tailCalls && path.Exists(p => Subprogs[p.Subprog].IsExceptionCallback))
+                    Reject(Errno.EINVAL, "cannot tail call within exception cb");
                 if (path.Count == 0) return;
                 int left = RoundDepth(Subprogs[subprog].CountedStack);
                 if (common[subprog] || left < PrivateStackMin) depth -= left;
@@ -105,5 +118,15 @@ internal sealed partial class ProgramVerifier
                 frame--;
             }
         }
+    }
+    private static bool IsWalked(int[,,] walked, int subprog, int frame, int inCallback, int depth)
+    {
+        for (int f = frame; f <= VerifierState.MaxFrames; f++)
+        {
+            if (walked[subprog, f, inCallback] > depth) return true;
+        }
+
+        walked[subprog, frame, inCallback] = depth + 1;
+        return false;
     }
 }

@@ -37,7 +37,7 @@ internal sealed class ExploredStates(int buckets)
     public long PeakBytes { get; private set; }
 
     /// <summary>Loop closures that wait for their loop's end.</summary>
-    public int BackEdges { get; set; }
+    public int BackEdges { get; private set; }
 
     /// <summary>Most checkpoints in a bucket that was searched.</summary>
     public int MaxPerInsn { get; set; }
@@ -67,6 +67,22 @@ internal sealed class ExploredStates(int buckets)
         Kept--;
         if (gone.State.Branches > 0) _removed[gone.State] = gone;
         else Bytes -= gone.Bytes;
+    }
+
+    /// <summary>Counts a loop closure; returns its bytes.</summary>
+    public long AddBackEdge(VerifierState state)
+    {
+        long bytes = state.CountBytes();
+        BackEdges++;
+        Bytes += bytes;
+        return bytes;
+    }
+
+    /// <summary>The closures of a loop are settled.</summary>
+    public void RemoveBackEdges(int count, long bytes)
+    {
+        BackEdges -= count;
+        Bytes -= bytes;
     }
 
     /// <summary>A state has no open paths any more.</summary>

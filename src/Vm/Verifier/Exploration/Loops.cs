@@ -14,6 +14,7 @@ internal sealed partial class ProgramVerifier
     {
         public VerifierState? Entry;
         public readonly List<VerifierState> BackEdges = [];
+        public long Bytes;
     }
 
     private readonly Dictionary<LoopKey, LoopVisit> _loops = [];
@@ -74,7 +75,8 @@ internal sealed partial class ProgramVerifier
         if (!_loops.TryGetValue(key, out LoopVisit? visit) || visit.Entry != st) return;
         visit.Entry = null;
         if (Log.Detailed) Verbose($"SCC exit {key}\n");
-        _explored.BackEdges -= visit.BackEdges.Count;
+        _explored.RemoveBackEdges(visit.BackEdges.Count, visit.Bytes);
+        visit.Bytes = 0;
         PropagateBackEdges(visit);
         visit.BackEdges.Clear();
     }
@@ -94,7 +96,7 @@ internal sealed partial class ProgramVerifier
         copy.InsnIdx = insnIdx;
         if (Log.Detailed) Verbose($"SCC backedge {key}\n");
         visit.BackEdges.Add(copy);
-        _explored.BackEdges++;
+        visit.Bytes += _explored.AddBackEdge(copy);
         _explored.UpdatePeak(_waitingBytes);
     }
 

@@ -149,7 +149,7 @@ internal sealed partial class ProgramVerifier
         _lastJumpsProcessed = _jumpsProcessed;
         _lastInsnsProcessed = _insnsProcessed;
         if (BpfCapable) MarkAllImprecise(cur);
-        if (_explored.Bytes + _waitingBytes > StateMemoryLimit)
+        if (_explored.Bytes + _waitingBytes + _stackLiveness.Bytes > StateMemoryLimit)
             Reject(Errno.ENOMEM, $"the explored states take more than {StateMemoryLimit >> 20} MiB");
         VerifierState kept = _pool.RentState();
         kept.CopyFrom(cur, _pool);

@@ -16,6 +16,9 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     private readonly Dictionary<Subprogram, Flow> _flows = [];
     private Instance? _current;
 
+    /// <summary>Bytes of what is kept, which grows with every chain of calls.</summary>
+    public long Bytes { get; private set; }
+
     /// <summary>Places in the postorder of a function, and the places from which each of its instructions is reached.</summary>
     private sealed class Flow
     {
@@ -71,7 +74,7 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     }
 
     /// <summary>One function as called through one chain.</summary>
-    private sealed class Instance(int[] chain, int depth, Subprogram subprog, Flow flow)
+    private sealed class Instance(int[] chain, int depth, Subprogram subprog, Flow flow, StackLiveness owner)
     {
         public readonly Flow Flow = flow;
 
@@ -133,7 +136,12 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
 
         public ref Masks At(int frame, int insn)
         {
-            Masks[] masks = Frames[frame] ??= new Masks[Subprog.End - Subprog.Start];
+            if (Frames[frame] is not { } masks)
+            {
+                masks = Frames[frame] = new Masks[Subprog.End - Subprog.Start];
+                owner.Bytes += masks.Length * 32L;
+            }
+
             return ref masks[insn - Subprog.Start];
         }
     }
@@ -155,7 +163,8 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
         if (_instances.TryGetValue(key, out Instance? found)) return found;
         Subprogram subprog = subprogs[containingSubprog(chain[depth])];
         if (!_flows.TryGetValue(subprog, out Flow? flow)) _flows.Add(subprog, flow = new Flow(insns, subprog));
-        var made = new Instance(chain, depth, subprog, flow);
+        var made = new Instance(chain, depth, subprog, flow, this);
+        Bytes += 256 + (subprog.End - subprog.Start);
         _instances.Add(key, made);
         return made;
     }

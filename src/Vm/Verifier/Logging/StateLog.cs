@@ -262,13 +262,18 @@ internal sealed partial class ProgramVerifier
         return name.Length > 15 ? name[..15] : name;
     }
 
+    /// <summary>Most characters that the kernel prints of a text at once (BPF_VERIFIER_TMP_LOG_SIZE).</summary>
+    private const int LongestText = 1023;
+
     /// <summary>The source line of an instruction, when it is another one than the last printed.</summary>
     private void LogSourceLine(int insnIdx, string prefix)
     {
         if (!Log.Enabled || FindSource(insnIdx) is not { } source || source == _previousSource) return;
         if (_previousSource is { } before && before.File == source.File && before.LineNumber == source.LineNumber) return;
         string file = source.File[(source.File.LastIndexOf('/') + 1)..];
-        Verbose($"{prefix}{source.Line.TrimStart()} @ {file}:{source.LineNumber}\n");
+        string line = source.Line.TrimStart();
+        if (line.Length > LongestText) line = line[..LongestText];
+        Verbose($"{prefix}{line} @ {file}:{source.LineNumber}\n");
         _previousSource = source;
     }
 

@@ -89,7 +89,8 @@ internal sealed partial class ProgramVerifier
     {
         if (insn.Code != ((byte)InsnClass.Jmp | (byte)JmpOp.Jcond) || insn.Src != 0 || insn.Dst != 0 || insn.Imm != 0)
             Reject(Errno.EINVAL, $"invalid may_goto imm {insn.Imm}");
-        VerifierState? previous = FindPreviousEntry(State.Parent, InsnIdx);
+        // The newest checkpoint is this very instruction's.
+        VerifierState? previous = FindPreviousEntry(State.Parent, InsnIdx, 1);
         VerifierState queued = PushState(InsnIdx + 1, InsnIdx, false, Errno.ENOMEM);
         queued.MayGotoDepth++;
         if (previous != null) WidenImpreciseScalars(previous, queued);

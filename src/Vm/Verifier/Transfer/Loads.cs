@@ -136,7 +136,7 @@ internal sealed partial class ProgramVerifier
     private void RejectAtomicOn(int regno, string what)
     {
         RegType type = Regs[regno].Type;
-        if (type == RegType.PtrToCtx || type.IsPacket() || type == RegType.PtrToFlowKeys || type.IsSock())
+        if (type == RegType.PtrToCtx || type.IsPacket() || type == RegType.PtrToFlowKeys || (type.IsSock() && !type.MayBeNull()))
             Reject(Errno.EACCES, $"BPF_ATOMIC {what} R{regno} {RegTypeName(type)} is not allowed");
     }
 

@@ -32,3 +32,7 @@ P(one_round, "r1 = 4; *(u64 *)(r10 -16) = r1; r1 = 0; *(u64 *)(r10 -24) = r1; " 
 // A pointer that a round replaces by a number.
 CB(cb_clobber, "r2 = *(u64 *)(r6 +0); if r2 == 0 goto 9f; r1 = *(u8 *)(r2 +0); r1 = 7; *(u64 *)(r6 +0) = r1; ")
 P(pointer_lost, VALUE "*(u64 *)(r10 -16) = r0; " LOOP("cb_clobber", "8"))
+
+// What a round makes of the number is used two rounds later: until then nothing says that it matters.
+CB(cb_delayed, VALUE "r1 = *(u64 *)(r6 +0); r0 += r1; r0 = *(u8 *)(r0 +0); r1 = *(u64 *)(r6 +8); *(u64 *)(r6 +0) = r1; r1 = 40; *(u64 *)(r6 +8) = r1; ")
+P(delayed_round, "r1 = 4; *(u64 *)(r10 -16) = r1; *(u64 *)(r10 -8) = r1; r1 = 0; *(u64 *)(r10 -24) = r1; call 7; r0 &= 7; " "r1 = r0; r2 = cb_delayed ll; r3 = r10; r3 += -16; r4 = 0; call 181; ")
