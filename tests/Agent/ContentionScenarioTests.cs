@@ -23,7 +23,8 @@ public class ContentionScenarioTests
 
     [Theory]
     [InlineData("{preset: nothing}", "nothing")]
-    [InlineData("{kind: ringbuf}", "holds no counters")]
+    [InlineData("{kind: bloom_filter}", "holds no counters")]
+    [InlineData("{kind: ringbuf}", "max_entries 10000: buffers have a power of two of bytes")]
     [InlineData("{style: wild}", "wild")]
     [InlineData("{colour: red}", "colour")]
     [InlineData("{keys: 0}", "keys")]
