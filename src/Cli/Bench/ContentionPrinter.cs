@@ -37,7 +37,7 @@ internal static class ContentionPrinter
     /// <summary>Tables are wider than a pipe's 80 columns.</summary>
     public static void PrintTable(Table table)
     {
-        AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 170);
+        AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 200);
         AnsiConsole.Write(table);
     }
 

@@ -55,6 +55,12 @@ public sealed class ContentionLaboratory
     /// <summary>The other ways to count under the same load.</summary>
     private static IEnumerable<ContentionSpec> Candidates(ContentionSpec spec)
     {
+        if (spec.CarriesRecords)
+        {
+            yield return spec with { Kind = spec.Kind == MapType.Ringbuf ? MapType.PerfEventArray : MapType.Ringbuf };
+            yield break;
+        }
+
         if (spec.ReadPercent + spec.DeletePercent == 100) yield break;
         foreach (var style in Enum.GetValues<UpdateStyle>())
         {
@@ -87,6 +93,7 @@ public sealed class ContentionLaboratory
 
     private static ContentionRun MeasureOnce(ContentionSpec spec, uint cpus)
     {
+        if (spec.CarriesRecords) return RecordRun.Measure(spec, cpus);
         var (map, errno) = MapFactory.Create(spec.MapSpec(cpus), cpus);
         if (map is null) throw new ArgumentException($"the map cannot be created: {errno}", nameof(spec));
         using (map)
@@ -110,7 +117,7 @@ public sealed class ContentionLaboratory
             Thread.Sleep(spec.Duration);
             Volatile.Write(ref stop, true);
             threads.ForEach(t => t.Join());
-            return Summarise(map, workers, door is not null, cpus, Stopwatch.GetElapsedTime(begin).TotalSeconds);
+            return Summarise(spec, map, workers, door is not null, cpus, Stopwatch.GetElapsedTime(begin).TotalSeconds);
         }
     }
 
@@ -119,20 +126,31 @@ public sealed class ContentionLaboratory
     {
         var key = new byte[spec.KeySize];
         var value = new byte[map.UserValueSize];
-        for (var i = 0u; i < Math.Min(spec.Keys, spec.MaxEntries); i++)
+        for (var i = 0u; i < (spec.IsStorage ? spec.Keys : Math.Min(spec.Keys, spec.MaxEntries)); i++)
         {
             BitConverter.TryWriteBytes(key, i);
-            map.Update(key, value);
+            if (map is LocalStorageMap storage) CreateIn(storage, i);
+            else map.Update(key, value);
         }
     }
 
-    private static ContentionRun Summarise(BpfMap map, List<CpuWorker> workers, bool door, uint cpus, double seconds)
+    private static unsafe void CreateIn(LocalStorageMap storage, uint key) => storage.ProgramGet(CpuWorker.OwnerOf(key), null, LocalStorageMap.Create);
+
+    private static unsafe long ValueIn(LocalStorageMap storage, uint key)
+    {
+        var value = (long*)storage.ProgramGet(CpuWorker.OwnerOf(key), null, 0);
+        return value == null ? 0 : *value;
+    }
+
+    private static ContentionRun Summarise(ContentionSpec spec, BpfMap map, List<CpuWorker> workers, bool door, uint cpus, double seconds)
     {
         var latency = new LongHistogram(TimeSpan.TicksPerMinute * 100, 3);
         foreach (var worker in workers) latency.Add(worker.Latency);
         var counted = workers.Sum(w => w.Taken);
         var step = map.Info.IsPerCpu ? (int)(map.UserValueSize / cpus) : (int)map.UserValueSize;
-        foreach (var (_, value) in map.Snapshot().Entries())
+        if (map is LocalStorageMap storage)
+            for (var i = 0u; i < spec.Keys; i++) counted += ValueIn(storage, i);
+        else foreach (var (_, value) in map.Snapshot().Entries())
             for (var at = 0; at < value.Length; at += step) counted += BitConverter.ToInt64(value, at);
         var totals = map.Statistics.Total;
         return new ContentionRun(cpus, seconds, workers.Sum(w => w.Operations), [.. workers.Select(w => w.Operations)],

@@ -40,9 +40,9 @@ public static class ContentionReport
         var page = new StringBuilder("""
             <!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>BpfSim: map contention</title><style>
             body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}
-            table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #ddd;padding:.25em .7em;text-align:right}
+            .wide{overflow-x:auto}table{border-collapse:collapse;margin:1em 0;font-size:13px;font-variant-numeric:tabular-nums}td,th{border-bottom:1px solid #ddd;padding:.25em .6em;text-align:right;white-space:nowrap}
             td:first-child,th:first-child{text-align:left}.verdict{background:#f3f7ee;border-left:4px solid #5a8f29;padding:.6em 1em}
-            .plots{display:flex;flex-wrap:wrap;gap:1em}svg{background:#fff;border:1px solid #eee}svg text{font:11px system-ui,sans-serif;fill:#444}
+            .plots{display:flex;flex-wrap:wrap;gap:1em;margin-top:1em}svg{background:#fff;border:1px solid #eee}svg text{font:11px system-ui,sans-serif;fill:#444}
             </style></head><body><h1>Map contention laboratory</h1>
 
             """);
@@ -59,29 +59,35 @@ public static class ContentionReport
         var cpus = result.Runs.Select(r => (double)r.Cpus).ToArray();
         page.Append(SvgPlot.Lines("Throughput over CPUs", "CPUs", "million operations/s", cpus,
             [("measured", [.. result.Runs.Select(r => r.MillionsPerSecond)]), ("ideal", [.. cpus.Select(c => c / cpus[0] * result.Runs[0].MillionsPerSecond)])]));
-        page.Append(SvgPlot.Lines("Latency", "percentile", "ns (log)", [50, 90, 99, 99.9, 100],
-            [.. result.Runs.Select(r => ($"{r.Cpus} CPU", new double[] { r.Latency.P50, r.Latency.P90, r.Latency.P99, r.Latency.P999, r.Latency.Max }))],
+        page.Append(SvgPlot.Lines("Latency", "percentile", "ns, logarithmic", [50, 90, 99, 99.9, 100],
+            [.. result.Runs.Select(r => (OnCpus(r), new double[] { r.Latency.P50, r.Latency.P90, r.Latency.P99, r.Latency.P999, r.Latency.Max }))],
             logarithmic: true, evenly: true));
-        page.Append(SvgPlot.Bars("Lost updates", "% of additions", [.. result.Runs.Select(r => ($"{r.Cpus} CPU", r.LostPercent))]));
+        var (lost, share) = spec.CarriesRecords ? ("Lost records", "% of those sent") : ("Lost updates", "% of additions");
+        page.Append(SvgPlot.Bars(lost, share, [.. result.Runs.Select(r => (OnCpus(r), r.LostPercent))]));
         if (result.Candidates.Count > 1)
         {
             page.Append(SvgPlot.Bars("Throughput by kind and style", "million operations/s",
-                [.. result.Candidates.Select(c => ($"{c.Kind} {c.Style}", c.Run.MillionsPerSecond))]));
-            page.Append(SvgPlot.Bars("Lost updates by kind and style", "% of additions", [.. result.Candidates.Select(c => ($"{c.Kind} {c.Style}", c.Run.LostPercent))]));
+                [.. result.Candidates.Select(c => (Label(c), c.Run.MillionsPerSecond))]));
+            page.Append(SvgPlot.Bars($"{lost} by kind and style", share, [.. result.Candidates.Select(c => (Label(c), c.Run.LostPercent))]));
         }
 
-        page.Append("</div><table><tr>").AppendJoin("", Columns.Select(c => $"<th>{c.Name}</th>")).Append("</tr>");
+        page.Append("</div><div class=\"wide\"><table><tr>").AppendJoin("", Columns.Select(c => $"<th>{c.Name}</th>")).Append("</tr>");
         foreach (var (name, run) in Rows(result))
             page.Append($"<tr><td>{Text(name)}</td>").AppendJoin("", Columns.Skip(1).Select(c => $"<td>{Text(c.Value(run))}</td>")).Append("</tr>");
-        page.Append("</table>");
+        page.Append("</table></div>");
+
+        static string OnCpus(ContentionRun run) => run.Cpus == 1 ? "1 CPU" : $"{run.Cpus} CPUs";
+
+        string Label(ContentionCandidate candidate) => spec.CarriesRecords ? candidate.Kind : $"{candidate.Kind.Replace(" of ", "\n", StringComparison.Ordinal)}\n{candidate.Style.ToString().ToLowerInvariant()}";
     }
 
     /// <summary>The rows of the result's table: the runs, then the other kinds and styles.</summary>
     public static IEnumerable<(string Name, ContentionRun Run)> Rows(ContentionResult result)
     {
-        var asked = $"{MapTypes.Get(result.Spec.EffectiveKind).Name}, {ContentionVerdict.StyleName(result.Spec.Style)}";
+        string Row(string kind, UpdateStyle style) => result.Spec.CarriesRecords ? kind : $"{kind}, {ContentionVerdict.StyleName(style)}";
+        var asked = Row(MapTypes.Get(result.Spec.EffectiveKind).Name, result.Spec.Style);
         foreach (var run in result.Runs) yield return (asked, run);
-        foreach (var other in result.Candidates.Skip(1)) yield return ($"{other.Kind}, {ContentionVerdict.StyleName(other.Style)}", other.Run);
+        foreach (var other in result.Candidates.Skip(1)) yield return (Row(other.Kind, other.Style), other.Run);
     }
 
     /// <summary>The columns of the result's table; the first is the row's name.</summary>
@@ -95,12 +101,12 @@ public static class ContentionReport
         ("p90", r => r.Latency.P90.ToString(CultureInfo.InvariantCulture)),
         ("p99", r => r.Latency.P99.ToString(CultureInfo.InvariantCulture)),
         ("p99.9", r => r.Latency.P999.ToString(CultureInfo.InvariantCulture)),
-        ("max", r => r.Latency.Max.ToString(CultureInfo.InvariantCulture)),
-        ("lost", r => r.LostUpdates.ToString(CultureInfo.InvariantCulture)),
+        ("max", r => r.Latency.Max.ToString("N0", CultureInfo.InvariantCulture)),
+        ("lost", r => r.LostUpdates.ToString("N0", CultureInfo.InvariantCulture)),
         ("lost %", r => r.LostPercent.ToString("0.###", CultureInfo.InvariantCulture)),
-        ("failed", r => r.FailedUpdates.ToString(CultureInfo.InvariantCulture)),
-        ("evicted", r => r.Evictions.ToString(CultureInfo.InvariantCulture)),
-        ("memlock", r => r.KernelBytes.ToString(CultureInfo.InvariantCulture)),
+        ("failed", r => r.FailedUpdates.ToString("N0", CultureInfo.InvariantCulture)),
+        ("evicted", r => r.Evictions.ToString("N0", CultureInfo.InvariantCulture)),
+        ("memlock", r => r.KernelBytes.ToString("N0", CultureInfo.InvariantCulture)),
     ];
 
     /// <summary>An experiment in one line.</summary>
@@ -113,8 +119,9 @@ public static class ContentionReport
             KeyDistribution.Disjoint => "keys disjoint by CPU",
             _ => "uniform",
         };
-        return $"{MapTypes.Get(spec.EffectiveKind).Name}, {ContentionVerdict.StyleName(spec.Style)}, {spec.Keys} keys of {spec.KeySize} B ({distribution}), " +
-            $"values of {spec.ValueSize} B, max_entries {spec.MaxEntries}{(spec.Preallocate ? "" : ", no prealloc")}, " +
+        if (spec.CarriesRecords) return $"{MapTypes.Get(spec.Kind).Name}, records of {spec.ValueSize} B, {spec.MaxEntries} B of buffers, one consumer that sleeps when there are none";
+        return $"{MapTypes.Get(spec.EffectiveKind).Name}, {ContentionVerdict.StyleName(spec.Style)}, {(spec.IsStorage ? $"{spec.Keys} tasks" : $"{spec.Keys} key{(spec.Keys == 1 ? "" : "s")} of {spec.KeySize} B")} ({distribution}), " +
+            $"values of {spec.ValueSize} B{(spec.IsStorage ? "" : $", max_entries {spec.MaxEntries}")}{(spec.Preallocate ? "" : ", no prealloc")}, " +
             $"read/update/delete {spec.ReadPercent}/{100 - spec.ReadPercent - spec.DeletePercent}/{spec.DeletePercent}";
     }
 

@@ -43,7 +43,7 @@ public sealed record ContentionSpec
     /// <summary>What the experiment is called in reports; presets have the kernel's benchmark names.</summary>
     public string Name { get; init; } = "custom";
 
-    /// <summary>The map kind: array, hash or lru_hash, or one of their per-CPU kinds.</summary>
+    /// <summary>The map kind: array, hash or lru_hash, or one of their per-CPU kinds; task_storage; ringbuf and perf_event_array for records.</summary>
     public MapType Kind { get; init; } = MapType.Hash;
 
     /// <summary>Key size in bytes: 4 for arrays, else 4 to 512.</summary>
@@ -103,12 +103,28 @@ public sealed record ContentionSpec
         _ => Kind,
     };
 
+    /// <summary>Whether CPUs send records to a consumer instead of counting: ringbuf and perf_event_array, of <see cref="MaxEntries"/> bytes in all.</summary>
+    public bool CarriesRecords => Kind is MapType.Ringbuf or MapType.PerfEventArray;
+
+    /// <summary>Whether the keys are objects of the kernel that carry the values.</summary>
+    public bool IsStorage => Kind == MapType.TaskStorage;
+
     /// <summary>Says in one line what is wrong with the experiment, null if nothing is.</summary>
     public string? Problem()
     {
         var array = Kind is MapType.Array or MapType.PercpuArray;
-        if (!array && Kind is not (MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash))
-            return $"kind {MapTypes.Find(Kind)?.Name ?? Kind.ToString()} holds no counters: choose array, hash, lru_hash or their percpu kinds";
+        if (CarriesRecords)
+        {
+            if (ValueSize < 8) return $"value size {ValueSize}: records have at least 8 bytes";
+            if (Style != UpdateStyle.Plain || ReadPercent + DeletePercent > 0) return "records are only sent: no style, no reads, no deletions";
+            if (MaxEntries < 4096 || !System.Numerics.BitOperations.IsPow2(MaxEntries)) return $"max_entries {MaxEntries}: buffers have a power of two of bytes, at least 4096";
+            if (Cpus.Count == 0 || Cpus.Any(c => c is 0 or > 256)) return $"cpus {string.Join(',', Cpus)}: from 1 to 256";
+            return Duration <= TimeSpan.Zero ? $"duration {Duration}: it must be above 0" : null;
+        }
+
+        if (!array && !IsStorage && Kind is not (MapType.Hash or MapType.PercpuHash or MapType.LruHash or MapType.LruPercpuHash))
+            return $"kind {MapTypes.Find(Kind)?.Name ?? Kind.ToString()} holds no counters: choose array, hash, lru_hash or their percpu kinds, task_storage, ringbuf or perf_event_array";
+        if (IsStorage && (Style is UpdateStyle.PerCpu or UpdateStyle.Mailbox || FullUpdate)) return "local storage is updated in place by programs: plain, atomic or spinlock";
         if (Keys == 0) return "keys = 0: there must be at least one key";
         if (ValueSize < (Style == UpdateStyle.SpinLock ? 16 : 8))
             return $"value size {ValueSize}: a counter {(Style == UpdateStyle.SpinLock ? "and its lock need 16 bytes" : "needs 8 bytes")}";
@@ -128,7 +144,9 @@ public sealed record ContentionSpec
     /// <summary>The map that the experiment creates.</summary>
     internal MapSpec MapSpec(uint cpus)
     {
-        var flags = MapFlags.None;
+        if (Kind == MapType.Ringbuf) return new MapSpec { Name = "laboratory", Type = Kind, MaxEntries = MaxEntries };
+        if (Kind == MapType.PerfEventArray) return new MapSpec { Name = "laboratory", Type = Kind, KeySize = 4, ValueSize = 4, MaxEntries = cpus };
+        var flags = IsStorage ? MapFlags.NoPrealloc : MapFlags.None;
         if (!Preallocate && EffectiveKind is MapType.Hash or MapType.PercpuHash && !Preallocate) flags |= MapFlags.NoPrealloc;
         if (OwnLruLists && EffectiveKind is MapType.LruHash or MapType.LruPercpuHash && OwnLruLists) flags |= MapFlags.NoCommonLru;
         return new MapSpec
@@ -137,7 +155,10 @@ public sealed record ContentionSpec
             Type = EffectiveKind,
             KeySize = KeySize,
             ValueSize = ValueSize,
-            MaxEntries = MaxEntries,
+            MaxEntries = IsStorage ? 0 : MaxEntries,
+            // Storage maps must have BTF; its content does not matter here.
+            BtfKeyTypeId = IsStorage ? 1u : 0,
+            BtfValueTypeId = IsStorage ? 2u : 0,
             Flags = (uint)flags,
             SpecialFields = Style == UpdateStyle.SpinLock ? [new SpecialField(SpecialFieldKind.SpinLock, 8, 4)] : [],
         };
@@ -153,6 +174,8 @@ public static class ContentionPresets
         new() { Name = "hashmap-lookup", Kind = MapType.Hash, ReadPercent = 100, MaxEntries = 1000, Keys = 500 },
         new() { Name = "hashmap-full-update", Kind = MapType.Hash, MaxEntries = 1000, Keys = 1000, FullUpdate = true },
         new() { Name = "htab-mem", Kind = MapType.Hash, Preallocate = false, MaxEntries = 16384, Keys = 8192, DeletePercent = 50, Distribution = KeyDistribution.Disjoint },
+        new() { Name = "ringbufs", Kind = MapType.Ringbuf, MaxEntries = 512 << 10, ValueSize = 16, Keys = 1 },
+        new() { Name = "local-storage", Kind = MapType.TaskStorage, Keys = 1000, Style = UpdateStyle.Atomic },
         new() { Name = "hot-counter", Kind = MapType.Array, MaxEntries = 1, Keys = 1 },
         new() { Name = "zipf-labels", Kind = MapType.Hash, MaxEntries = 10_240, Keys = 10_000, Distribution = KeyDistribution.Zipf },
         new() { Name = "lru-pressure", Kind = MapType.LruHash, MaxEntries = 1024, Keys = 4096, Distribution = KeyDistribution.Zipf },

@@ -9,6 +9,7 @@ internal static class ContentionVerdict
     /// <summary>The sentences, most important first.</summary>
     public static IReadOnlyList<string> Of(ContentionSpec spec, IReadOnlyList<ContentionRun> runs, IReadOnlyList<ContentionCandidate> candidates)
     {
+        if (spec.CarriesRecords) return OfRecords(spec, runs, candidates);
         var lines = new List<string>();
         var asked = candidates[0];
         var exact = candidates.Where(c => !Races(spec, c) && c.Run.LostUpdates == 0 && c.Run.FailedUpdates == 0).OrderByDescending(c => c.Run.MillionsPerSecond).ToList();
@@ -31,10 +32,39 @@ internal static class ContentionVerdict
         if (asked.Run.FailedUpdates > 0)
             lines.Add($"{Percent(100.0 * asked.Run.FailedUpdates / Math.Max(1, asked.Run.Added))} of the updates failed because the map was full: " +
                 $"{spec.Keys} keys need at least max_entries {spec.Keys}.");
-        if (asked.Run.Cpus > Environment.ProcessorCount)
-            lines.Add($"Mind that {asked.Run.Cpus} CPUs were simulated on {Environment.ProcessorCount} processors: threads took turns, and scaling beyond that says nothing.");
+        Oversubscribed(asked, lines);
         return lines;
     }
+
+    private static void Oversubscribed(ContentionCandidate asked, List<string> lines)
+    {
+        if (asked.Run.Cpus > Environment.ProcessorCount)
+            lines.Add($"Mind that {asked.Run.Cpus} CPUs were simulated on {Environment.ProcessorCount} processors: threads took turns, and scaling beyond that says nothing.");
+    }
+
+    /// <summary>Records: what arrives counts, and what it costs the sender.</summary>
+    private static List<string> OfRecords(ContentionSpec spec, IReadOnlyList<ContentionRun> runs, IReadOnlyList<ContentionCandidate> candidates)
+    {
+        var lines = new List<string>();
+        var asked = candidates[0];
+        if (candidates.Count > 1)
+        {
+            var best = candidates.OrderByDescending(c => c.Run.Counted / c.Run.Seconds).First();
+            lines.Add(best == asked
+                ? $"Keep {asked.Kind}: {Delivered(asked.Run)} million records a second arrive, with {candidates[1].Kind} {Delivered(candidates[1].Run)}."
+                : $"Choose {best.Kind}: {Delivered(best.Run)} million records a second arrive, with {asked.Kind} {Delivered(asked.Run)}; but only a ring buffer keeps the order of all CPUs.");
+        }
+
+        if (asked.Run.LostUpdates > 0)
+            lines.Add($"{Percent(asked.Run.LostPercent)} of the records of {asked.Kind} found no room in {Bytes(spec.MaxEntries)}: the consumer is slower than {asked.Run.Cpus} CPUs that " +
+                "do nothing but send. A larger buffer carries bursts, not this; send less, or count in a map.");
+        else lines.Add($"{asked.Kind} lost no record.");
+        Scaling(spec, runs, lines);
+        Oversubscribed(asked, lines);
+        return lines;
+    }
+
+    private static string Delivered(ContentionRun run) => Number(run.Counted / run.Seconds / 1e6);
 
     /// <summary>Whether two CPUs may add to one counter without protection: then no run that lost nothing proves anything.</summary>
     private static bool Races(ContentionSpec spec, ContentionCandidate candidate) => candidate.Style == UpdateStyle.Plain && candidate.Run.Cpus > 1
@@ -71,7 +101,8 @@ internal static class ContentionVerdict
         var factor = most.MillionsPerSecond / one.MillionsPerSecond;
         var ideal = (double)most.Cpus / one.Cpus;
         var word = factor >= 0.9 * ideal ? "scales" : factor >= 1.1 ? "scales only partly" : factor >= 0.9 ? "does not scale" : "gets slower";
-        lines.Add($"{MapTypes.Get(spec.EffectiveKind).Name} with {StyleName(spec.Style)} {word}: {most.Cpus} CPUs do {Number(factor)} times what {one.Cpus} does.");
+        var what = spec.CarriesRecords ? "Sending" : $"{MapTypes.Get(spec.EffectiveKind).Name} with {StyleName(spec.Style)}";
+        lines.Add($"{what} {word}: {most.Cpus} CPUs do {Number(factor)} times what {one.Cpus} does.");
     }
 
     private static string Name(ContentionCandidate candidate) => $"{candidate.Kind} with {StyleName(candidate.Style)}";

@@ -14,6 +14,7 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
     private const int OutstandingQuestions = 8;
     private readonly uint[] _draws = KeyChooser.Draw(spec, cpu, cpus);
     private readonly LongHistogram _latency = new(TimeSpan.TicksPerMinute * 100, 3);
+    private unsafe byte* _zero;
     private readonly int _deleteBelow = spec.ReadPercent + spec.DeletePercent;
 
     /// <summary>Latencies of sampled operations in nanoseconds.</summary>
@@ -35,11 +36,13 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
     public unsafe void Run(Func<bool> stop)
     {
         var reader = MapEpoch.Register();
+        var zero = new byte[spec.ValueSize];
         var key = stackalloc byte[(int)spec.KeySize];
         var value = stackalloc byte[(int)Math.Min(spec.ValueSize, 4096)];
         var large = spec.ValueSize > 4096 ? new byte[spec.ValueSize] : [];
-        fixed (byte* largeValue = large)
+        fixed (byte* largeValue = large, zeroes = zero)
         {
+            _zero = spec.IsStorage ? zeroes : null;
             new Span<byte>(key, (int)spec.KeySize).Clear();
             var fresh = large.Length > 0 ? largeValue : value;
             new Span<byte>(fresh, (int)spec.ValueSize).Clear();
@@ -123,9 +126,15 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
         else Add(key, fresh);
     }
 
+    private unsafe long* Find(byte* key, byte* fresh = null) => map is LocalStorageMap storage
+        ? (long*)storage.ProgramGet(OwnerOf(*(uint*)key), fresh, fresh == null ? 0 : LocalStorageMap.Create) : (long*)map.ProgramLookup(key, cpu);
+
+    /// <summary>Address of the object that carries a value of local storage.</summary>
+    public static ulong OwnerOf(uint key) => Memory.KernelArena.KernelBase + (key * 4096ul);
+
     private unsafe long Read(byte* key)
     {
-        var value = (long*)map.ProgramLookup(key, cpu);
+        var value = Find(key);
         return value == null ? 0 : Volatile.Read(ref *value);
     }
 
@@ -142,7 +151,7 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
             }
         }
 
-        if (map.ProgramDelete(key, cpu) == 0) Taken += held;
+        if ((map is LocalStorageMap storage ? storage.ProgramRemove(OwnerOf(*(uint*)key)) : map.ProgramDelete(key, cpu)) == 0) Taken += held;
     }
 
     private unsafe void Add(byte* key, byte* fresh)
@@ -156,7 +165,7 @@ internal sealed class CpuWorker(ContentionSpec spec, BpfMap map, IActorRef? door
 
         for (var attempt = 0; attempt < 3; attempt++)
         {
-            var value = (long*)map.ProgramLookup(key, cpu);
+            var value = Find(key, _zero);
             if (value != null)
             {
                 AddTo(value);

@@ -37,7 +37,7 @@ internal static class SvgPlot
         return svg.Append("</svg>").ToString();
     }
 
-    /// <summary>Bars with their values above.</summary>
+    /// <summary>Bars with their values above; names may have several lines.</summary>
     public static string Bars(string title, string yLabel, IReadOnlyList<(string Name, double Value)> bars)
     {
         var svg = Begin(title, yLabel);
@@ -49,7 +49,7 @@ internal static class SvgPlot
             var (x, y) = (Left + (i * step) + (step * 0.15), scale.Y(bars[i].Value));
             svg.Append(CultureInfo.InvariantCulture, $"<rect x=\"{x:0.#}\" y=\"{y:0.#}\" width=\"{step * 0.7:0.#}\" height=\"{Height - Bottom - y:0.#}\" fill=\"{s_colours[i % s_colours.Length]}\"/>");
             AppendText(svg, x + (step * 0.35), y - 4, bars[i].Value.ToString("0.##", CultureInfo.InvariantCulture), "middle");
-            var words = bars[i].Name.Split(' ');
+            var words = bars[i].Name.Split('\n');
             for (var w = 0; w < words.Length; w++) AppendText(svg, x + (step * 0.35), Height - Bottom + 14 + (w * 13), words[w], "middle");
         }
 
@@ -60,7 +60,7 @@ internal static class SvgPlot
     {
         var svg = new StringBuilder();
         svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{Width}\" height=\"{Height}\" role=\"img\"><title>{Text(title)}</title>");
-        AppendText(svg, Left, 18, $"{title} ({yLabel})", "start");
+        AppendText(svg, Left, 18, $"{title}, {yLabel}", "start");
         return svg;
     }
 

@@ -83,6 +83,31 @@ public class ContentionTests
     }
 
     [Fact]
+    public void RecordsThatFindNoRoomAreLostAndAllOthersArrive()
+    {
+        var result = new ContentionLaboratory().Run(ContentionPresets.Find("ringbufs")! with { Cpus = [1, 2], Duration = Short, MaxEntries = 4096 });
+        Assert.Equal(["ringbuf", "perf_event_array"], result.Candidates.Select(c => c.Kind));
+        foreach (var run in result.Runs.Concat(result.Candidates.Select(c => c.Run)))
+        {
+            Assert.True(run.Operations > 0);
+            Assert.Equal(run.Operations, run.Counted);
+            Assert.Equal(run.FailedUpdates, run.LostUpdates);
+            Assert.Equal(run.Added, run.Counted + run.LostUpdates);
+        }
+    }
+
+    [Theory]
+    [InlineData(UpdateStyle.Atomic)]
+    [InlineData(UpdateStyle.SpinLock)]
+    public void LocalStorageCountsExactly(UpdateStyle style)
+    {
+        var spec = ContentionPresets.Find("local-storage")! with { Cpus = [2], Duration = Short, Style = style, ValueSize = 16, Compare = false };
+        var run = Assert.Single(new ContentionLaboratory().Run(spec).Runs);
+        Assert.True(run.Added > 0);
+        Assert.Equal(0, run.LostUpdates);
+    }
+
+    [Fact]
     public void ReportsCarryEveryRun()
     {
         var result = new ContentionLaboratory().Run(new ContentionSpec { Cpus = [1, 2], Duration = Short, Keys = 10, MaxEntries = 16 });

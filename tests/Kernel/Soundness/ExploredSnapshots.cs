@@ -13,7 +13,7 @@ internal sealed class Snapshot
     /// <summary>The checkpoint made here, whose precision marks say which numbers must be exact; null if none was.</summary>
     public VerifierState? Checkpoint { get; set; }
 
-    /// <summary>By frame, the stack slots that somebody may still read.</summary>
+    /// <summary>By frame, the stack slots that somebody behind it may still read.</summary>
     public ulong[] LiveSlots { get; } = new ulong[VerifierState.MaxFrames];
 }
 
@@ -23,6 +23,7 @@ internal sealed class ExploredSnapshots : IExplorationObserver
     private readonly StatePool _pool = new();
     private readonly Stack<Snapshot> _free = new();
     private readonly List<Snapshot> _all = [];
+    private readonly Stack<(Snapshot Snapshot, int Waiting)> _open = new();
     private readonly Dictionary<int, List<Snapshot>> _at = [];
     private ProgramVerifier? _verifier;
 
@@ -40,13 +41,14 @@ internal sealed class ExploredSnapshots : IExplorationObserver
     {
         foreach (Snapshot snapshot in _all) _free.Push(snapshot);
         _all.Clear();
+        _open.Clear();
         _at.Clear();
         _verifier = null;
         Overflowed = false;
     }
 
     /// <inheritdoc/>
-    public void Visit(int insnIdx, VerifierState state)
+    public void Visit(int insnIdx, VerifierState state, int waiting)
     {
         if (_all.Count == Limit)
         {
@@ -59,35 +61,24 @@ internal sealed class ExploredSnapshots : IExplorationObserver
         // A checkpoint is made right before the visit: the path begins anew, with at most this instruction in its history.
         snapshot.Checkpoint = state.Parent is { } parent && state.FirstInsnIdx == insnIdx && parent.InsnIdx == insnIdx && state.History.Count <= 1 ? parent : null;
         _all.Add(snapshot);
+        _open.Push((snapshot, waiting));
         if (!_at.TryGetValue(insnIdx, out List<Snapshot>? list)) _at.Add(insnIdx, list = []);
         list.Add(snapshot);
     }
 
     /// <inheritdoc/>
-    public void Accepted(ProgramVerifier verifier)
+    public void PathEnded(ProgramVerifier verifier, int waiting)
     {
-        _verifier = verifier;
-        foreach (List<Snapshot> there in _at.Values)
+        // Slots that only other paths read do not matter to those that end here, and pruning leaves them out.
+        while (_open.TryPeek(out (Snapshot Snapshot, int Waiting) last) && last.Waiting >= waiting)
         {
-            for (int i = 0; i < there.Count; i++)
-            {
-                // What lives depends on the instruction and on the calls alone.
-                Snapshot? same = i > 0 && SameCalls(there[i].State, there[i - 1].State) ? there[i - 1] : null;
-                for (int f = 0; f <= there[i].State.CurFrame; f++) there[i].LiveSlots[f] = same?.LiveSlots[f] ?? verifier.LiveSlots(there[i].State, f);
-            }
+            VerifierState state = _open.Pop().Snapshot.State;
+            for (int f = 0; f <= state.CurFrame; f++) last.Snapshot.LiveSlots[f] = verifier.LiveSlots(state, f);
         }
     }
 
-    private static bool SameCalls(VerifierState a, VerifierState b)
-    {
-        if (a.CurFrame != b.CurFrame) return false;
-        for (int f = 0; f <= a.CurFrame; f++)
-        {
-            if (a.Peek(f).CallSite != b.Peek(f).CallSite) return false;
-        }
-
-        return true;
-    }
+    /// <inheritdoc/>
+    public void Accepted(ProgramVerifier verifier) => _verifier = verifier;
 
     /// <summary>The states at an instruction; empty if no path came there.</summary>
     public IReadOnlyList<Snapshot> At(int insnIdx) => _at.TryGetValue(insnIdx, out List<Snapshot>? list) ? list : [];

@@ -152,7 +152,10 @@ public sealed unsafe class AgreementTests
             LogLevel = 2,
             ProgramType = new ProgramTypeInfo
             {
-                Type = ProgramType.SocketFilter, Name = "socket_filter", CheckContext = _ => ContextAccess.Scalar, AllowsHelper = (_, _) => true,
+                Type = ProgramType.SocketFilter,
+                Name = "socket_filter",
+                CheckContext = _ => ContextAccess.Scalar,
+                AllowsHelper = (_, _) => true,
             },
         });
         Assert.True(verdict.Accepted, verdict.Log);

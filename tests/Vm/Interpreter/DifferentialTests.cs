@@ -66,7 +66,10 @@ public sealed class DifferentialTests
             Attributes = new ProgramAttributes { Type = ProgramType.SocketFilter },
             ProgramType = new ProgramTypeInfo
             {
-                Type = ProgramType.SocketFilter, Name = "socket_filter", CheckContext = _ => ContextAccess.Invalid, AllowsHelper = (_, _) => false,
+                Type = ProgramType.SocketFilter,
+                Name = "socket_filter",
+                CheckContext = _ => ContextAccess.Invalid,
+                AllowsHelper = (_, _) => false,
             },
         });
         Assert.True(verdict.Accepted, $"seed {seed}: {verdict.Message}\n{string.Join('\n', Disassembler.Dump(insns))}");

@@ -10,6 +10,6 @@ build() {
 	llvm-strip -g "$2.bpf.o" 2>/dev/null || llvm-strip-14 -g "$2.bpf.o" 2>/dev/null || true
 }
 build "${CLANG:-clang}" features
-for name in types maps iterators graphs; do
+for name in types maps graphs iterators; do
 	build "${NEWER_CLANG:-clang-19}" "$name"
 done

@@ -130,7 +130,7 @@ public static class ProgramText
         public string? SettingsMap { get; init; }
 
         /// <summary>Names of the kernel's functions and variables by the slot that refers to them.</summary>
-        public IReadOnlyDictionary<int, string> Externs { get; init; } = new Dictionary<int, string>();
+        public Dictionary<int, string> Externs { get; init; } = [];
 
         public override string? Helper(int id) => names.Helper(id);
 

@@ -1,6 +1,4 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 
 namespace BpfSim.Vm.Verifier.Domains;
 
@@ -105,8 +103,11 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
         VarOff.Mask == 0 && UMin == VarOff.Value && UMax == VarOff.Value && SMin == (long)VarOff.Value && SMax == (long)VarOff.Value
         && U32Min == (uint)VarOff.Value && U32Max == (uint)VarOff.Value && S32Min == (int)VarOff.Value && S32Max == (int)VarOff.Value;
 
+    // Vectors would not be compiled ahead of time.
     private static bool SameBits(in ScalarRange a, in ScalarRange b) =>
-        Unsafe.As<ScalarRange, Vector512<byte>>(ref Unsafe.AsRef(in a)) == Unsafe.As<ScalarRange, Vector512<byte>>(ref Unsafe.AsRef(in b));
+        ((a.VarOff.Value ^ b.VarOff.Value) | (a.VarOff.Mask ^ b.VarOff.Mask) | (a.UMin ^ b.UMin) | (a.UMax ^ b.UMax)
+            | (ulong)(a.SMin ^ b.SMin) | (ulong)(a.SMax ^ b.SMax)) == 0
+        && ((a.U32Min ^ b.U32Min) | (a.U32Max ^ b.U32Max) | (uint)(a.S32Min ^ b.S32Min) | (uint)(a.S32Max ^ b.S32Max)) == 0;
 
     /// <summary>Narrows the intervals by the known bits.</summary>
     public void LearnFromBits()

@@ -109,7 +109,7 @@ internal sealed partial class ProgramVerifier
                 if (aux.JumpPoint) PushHistory(HistoryFlags.None, 0);
                 if (Log.Enabled) LogInsn(ref printState);
                 aux.Seen = true;
-                observer?.Visit(InsnIdx, State);
+                observer?.Visit(InsnIdx, State, _waiting.Count);
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
                 bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall
@@ -124,6 +124,7 @@ internal sealed partial class ProgramVerifier
             MarkAllScratched();
             UpdateBranchCounts(State);
             _stackLiveness.Update(State);
+            observer?.PathEnded(this, _waiting.Count);
             if (_waiting.Count == 0) break;
             Waiting next = _waiting.Pop();
             _waitingBytes -= next.Bytes;

@@ -6,7 +6,13 @@ namespace BpfSim.Vm.Verifier.Exploration;
 internal interface IExplorationObserver
 {
     /// <summary>An instruction is about to be checked; the state is what is known before it. It changes afterwards: copy what shall stay.</summary>
-    void Visit(int insnIdx, VerifierState state);
+    /// <param name="insnIdx">The instruction.</param>
+    /// <param name="state">The state.</param>
+    /// <param name="waiting">How many paths wait to be walked.</param>
+    void Visit(int insnIdx, VerifierState state, int waiting);
+
+    /// <summary>A path has ended. What was visited while no more paths waited than now has been followed to all its ends.</summary>
+    void PathEnded(ProgramVerifier verifier, int waiting);
 
     /// <summary>The program was accepted; nothing more will be visited.</summary>
     void Accepted(ProgramVerifier verifier);

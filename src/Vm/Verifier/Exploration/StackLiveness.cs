@@ -11,7 +11,7 @@ namespace BpfSim.Vm.Verifier.Exploration;
 /// </summary>
 internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubprog, List<Subprogram> subprogs, Func<int, bool> callsCallback)
 {
-    private readonly Dictionary<ChainKey, Instance> _instances = [];
+    private readonly Dictionary<ChainKey, Instance> _instances = new(new ChainComparer());
     private readonly ulong[] _writes = new ulong[VerifierState.MaxFrames];
     private readonly Dictionary<Subprogram, Flow> _flows = [];
     private Instance? _current;
@@ -49,20 +49,21 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     }
 
     /// <summary>Function and calls that lead to it.</summary>
-    private readonly struct ChainKey(int[] chain, int depth) : IEquatable<ChainKey>
+    private readonly struct ChainKey(int[] chain, int depth)
     {
         // Call sites, then the start of the function.
-        private readonly int[] _chain = chain;
-        private readonly int _depth = depth;
+        public ReadOnlySpan<int> Chain => chain.AsSpan(0, depth + 1);
+    }
 
-        public bool Equals(ChainKey other) => _depth == other._depth && _chain.AsSpan(0, _depth + 1).SequenceEqual(other._chain.AsSpan(0, other._depth + 1));
+    // A comparer of its own is compiled ahead of time; the default one would not be.
+    private sealed class ChainComparer : IEqualityComparer<ChainKey>
+    {
+        public bool Equals(ChainKey x, ChainKey y) => x.Chain.SequenceEqual(y.Chain);
 
-        public override bool Equals(object? obj) => obj is ChainKey other && Equals(other);
-
-        public override int GetHashCode()
+        public int GetHashCode(ChainKey key)
         {
             var hash = new HashCode();
-            for (int i = 0; i <= _depth; i++) hash.Add(_chain[i]);
+            foreach (int part in key.Chain) hash.Add(part);
             return hash.ToHashCode();
         }
     }
