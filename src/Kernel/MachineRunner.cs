@@ -95,6 +95,7 @@ internal sealed class MachineRunner : IDisposable
     public void OnBorder()
     {
         ulong now = Simulation.NowNs;
+        Kernel.Arena.EndGracePeriod();
         foreach (Cpu cpu in Cpus)
             if (cpu.Timers.NextNs <= now) cpu.RunTimers(now);
         Border[] due;

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using BpfSim.Kernel.Bpf;
 using BpfSim.Maps;
 using BpfSim.Vm.Btf;
@@ -65,7 +67,7 @@ public sealed class BpfObjectMap
 
     /// <summary>Sets a variable of global data before loading; see <see cref="SetVariable(string, ReadOnlySpan{byte})"/>.</summary>
     public void SetVariable<T>(string name, T value) where T : unmanaged =>
-        SetVariable(name, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value)));
+        SetVariable(name, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value)));
 
     /// <summary>Reads a variable of global data: its first value before loading, the live one afterwards.</summary>
     public T GetVariable<T>(string name) where T : unmanaged
@@ -73,7 +75,7 @@ public sealed class BpfObjectMap
         BtfVarSecInfo variable = FindVariable(name);
         byte[] content = Content();
         if (Fd >= 0) Live.Lookup(stackalloc byte[4], content = new byte[_spec.ValueSize]);
-        return System.Runtime.InteropServices.MemoryMarshal.Read<T>(content.AsSpan((int)variable.Offset, (int)variable.Size));
+        return MemoryMarshal.Read<T>(content.AsSpan((int)variable.Offset, (int)variable.Size));
     }
 
     /// <summary>All keys with their values, as user space reads them one by one.</summary>
@@ -88,6 +90,24 @@ public sealed class BpfObjectMap
             key = next;
             next = new byte[map.Spec.KeySize];
         }
+    }
+
+    /// <summary>As <see cref="Entries()"/>, keys and values as numbers or structs laid out like the program's.</summary>
+    /// <exception cref="InvalidOperationException">A type is not as large as the map's keys or values.</exception>
+    public IEnumerable<KeyValuePair<TKey, TValue>> Entries<TKey, TValue>() where TKey : unmanaged where TValue : unmanaged
+    {
+        CheckSize<TKey>("key", (int)Live.Spec.KeySize);
+        CheckSize<TValue>("value", (int)Live.UserValueSize);
+        return Entries().Select(e => new KeyValuePair<TKey, TValue>(MemoryMarshal.Read<TKey>(e.Key), MemoryMarshal.Read<TValue>(e.Value)));
+    }
+
+    /// <summary>The value under a key as a number or struct laid out like the program's, null if there is none.</summary>
+    /// <exception cref="InvalidOperationException">A type is not as large as the map's keys or values.</exception>
+    public TValue? Lookup<TKey, TValue>(TKey key) where TKey : unmanaged where TValue : unmanaged
+    {
+        CheckSize<TKey>("key", (int)Live.Spec.KeySize);
+        CheckSize<TValue>("value", (int)Live.UserValueSize);
+        return Lookup(MemoryMarshal.AsBytes(new ReadOnlySpan<TKey>(in key))) is { } value ? MemoryMarshal.Read<TValue>(value) : null;
     }
 
     /// <summary>The value under a key, null if there is none.</summary>
@@ -121,6 +141,11 @@ public sealed class BpfObjectMap
     {
         if (Fd >= 0) throw new InvalidOperationException($"map '{Name}' is loaded already");
         _spec = spec;
+    }
+
+    private void CheckSize<T>(string what, int size) where T : unmanaged
+    {
+        if (Unsafe.SizeOf<T>() != size) throw new InvalidOperationException($"a {what} of map '{Name}' has {size} bytes, a {typeof(T).Name} {Unsafe.SizeOf<T>()}");
     }
 
     private byte[] Content() => _content ??= _spec.InitialValues.TryGetValue(0, out byte[]? first) ? [.. first] : new byte[_spec.ValueSize];

@@ -20,6 +20,7 @@ public sealed unsafe class KernelArena : IDisposable
     private byte* _allocation;
     private readonly ulong _ringStart, _ringBytes, _userStart, _userBytes;
     private readonly Dictionary<uint, Stack<ulong>> _free = [];
+    private readonly List<(ulong Address, uint Size)> _freed = [];
     private ulong _next = 4096, _ringNext, _userNext = 64;
 
     /// <summary>Reserves the memory; it is zero until written.</summary>
@@ -59,12 +60,21 @@ public sealed unsafe class KernelArena : IDisposable
         return address;
     }
 
-    /// <summary>Gives an object's room back.</summary>
-    public void Free(ulong address, uint bytes)
+    /// <summary>
+    /// Gives an object's room back. Programs that run later in this window may still look at the object, so that
+    /// its room is reused after <see cref="EndGracePeriod"/> only.
+    /// </summary>
+    public void Free(ulong address, uint bytes) => _freed.Add((address, Math.Max(64, bytes + 63 & ~63u)));
+
+    /// <summary>All programs that could have seen what was freed have run: its room can be used again.</summary>
+    public void EndGracePeriod()
     {
-        uint size = Math.Max(64, bytes + 63 & ~63u);
-        if (!_free.TryGetValue(size, out Stack<ulong>? free)) _free.Add(size, free = new Stack<ulong>());
-        free.Push(address);
+        foreach ((ulong address, uint size) in _freed)
+        {
+            if (!_free.TryGetValue(size, out Stack<ulong>? free)) _free.Add(size, free = new Stack<ulong>());
+            free.Push(address);
+        }
+        _freed.Clear();
     }
 
     /// <summary>Room for what lives as long as a system call; reused after a quarter of the arena has gone by.</summary>

@@ -20,11 +20,22 @@ internal sealed partial class ProgramVerifier
         Log = log;
         Insns = (Insn[])input.Insns.Clone();
         Aux = new InsnAux[Insns.Length];
-        foreach (BpfMap map in input.Maps) Maps.Add(map.Spec);
+        foreach (BpfMap map in input.Maps) Maps.Add(SpecOf(map));
         bool privileged = input.Attributes.Privileged;
         AllowUninitStack = AllowPtrLeaks = BypassSpec = BpfCapable = privileged;
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
         TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
+    }
+
+    /// <summary>What programs may rely on of a map: with its content, if that is global data that nobody can change any more.</summary>
+    private static MapSpec SpecOf(BpfMap map)
+    {
+        MapSpec spec = map.Spec;
+        if (!map.Frozen || spec.Type != MapType.Array || spec.MaxEntries != 1 || (spec.Flags & MapRdonlyProg) == 0) return spec;
+        var content = new byte[spec.ValueSize];
+        return map.Lookup(stackalloc byte[4], content) == 0
+            ? spec with { FreezeAfterLoad = true, InitialValues = new Dictionary<uint, byte[]> { [0] = content } }
+            : spec;
     }
 
     /// <summary>Frames and states for reuse.</summary>
