@@ -20,11 +20,21 @@ internal sealed partial class ProgramVerifier
         Log = log;
         Insns = (Insn[])input.Insns.Clone();
         Aux = new InsnAux[Insns.Length];
-        foreach (BpfMap map in input.Maps) Maps.Add(map.Spec);
+        foreach (BpfMap map in input.Maps) Maps.Add(WithConstants(map));
         bool privileged = input.Attributes.Privileged;
         AllowUninitStack = AllowPtrLeaks = BypassSpec = BpfCapable = privileged;
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
         TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
+    }
+
+    // Nobody can change a frozen map that programs only read: its content is as good as an initial one.
+    private static MapSpec WithConstants(BpfMap map)
+    {
+        MapSpec spec = map.Spec;
+        if (!map.Frozen || (spec.Flags & (uint)MapFlags.RdonlyProg) == 0 || spec is not { Type: MapType.Array, MaxEntries: 1 }) return spec;
+        var content = new byte[spec.ValueSize];
+        return map.Lookup(stackalloc byte[4], content) != 0 ? spec
+            : spec with { FreezeAfterLoad = true, InitialValues = new Dictionary<uint, byte[]> { [0] = content } };
     }
 
     /// <summary>Frames and states for reuse.</summary>
