@@ -130,6 +130,8 @@ internal sealed class ObjectLoader(BpfObject obj, Machine machine)
 
     private void LoadProgram(BpfObjectProgram program, ObjectLinker linker)
     {
+        if (program.Spec.Type == ProgramType.StructOps)
+            throw new BpfObjectException($"prog '{program.Name}': struct_ops is not supported: nothing in the simulation would call it", Errno.ENOTSUPP);
         ProgramSpec linked = linker.Link(program.Spec with { AttachTarget = program.AttachTarget });
         if (linked.LoadError != null) throw new BpfObjectException(linked.LoadError, linked.LoadErrno);
         Insn[] insns = linked.Insns;

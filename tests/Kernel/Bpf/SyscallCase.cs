@@ -56,6 +56,7 @@ internal sealed partial record SyscallCase(int Line, BpfCommand Command, string 
     public unsafe string Run(SyscallObjects objects)
     {
         var attr = new byte[Size];
+        Span<byte> bytes = stackalloc byte[8];
         foreach ((string place, string value) in Fields)
         {
             (int offset, int size) = place[0] == '+' ? (int.Parse(place[1..], CultureInfo.InvariantCulture), 1)
@@ -69,7 +70,6 @@ internal sealed partial record SyscallCase(int Line, BpfCommand Command, string 
                 _ => value.StartsWith("0x", StringComparison.Ordinal) ? ulong.Parse(value.AsSpan(2), NumberStyles.HexNumber, CultureInfo.InvariantCulture)
                     : value[0] == '-' ? (ulong)long.Parse(value, CultureInfo.InvariantCulture) : ulong.Parse(value, CultureInfo.InvariantCulture),
             };
-            Span<byte> bytes = stackalloc byte[8];
             BinaryPrimitives.WriteUInt64LittleEndian(bytes, number);
             if (size > 8) Encoding.ASCII.GetBytes(objects.Text(number)).CopyTo(attr, offset);
             else bytes[..Math.Min(size, attr.Length - offset)].CopyTo(attr.AsSpan(offset));

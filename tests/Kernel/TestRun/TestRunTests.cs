@@ -136,7 +136,9 @@ public sealed class TestRunTests
     {
         using LoadedProgram program = Platform.Engine(EngineKind.Checked).Load(new ExecutableProgram
         {
-            Type = ProgramType.Kprobe, Insns = BpfAssembler.Insns($"r0 = *(u64 *)(r1 +{offset})\nexit"), Verified = true,
+            Type = ProgramType.Kprobe,
+            Insns = BpfAssembler.Insns($"r0 = *(u64 *)(r1 +{offset})\nexit"),
+            Verified = true,
         });
         ulong* registers = stackalloc ulong[32];
         new Span<ulong>(registers, 32).Clear();

@@ -102,7 +102,7 @@ public class HostileProgramTests
         insns.Add(s_zero);
         insns.Add(s_exit);
         int start = insns.Count;
-        Assert.Equal(start - 1, 2 + (Calls * 2));
+        Assert.Equal(2 + (Calls * 2), start - 1);
         insns.Add(new(0xb7, 2, 0, 0, 0));
         insns.Add(new(0x15, 2, 0, Length, 0));
         for (int i = 0; i < Length; i++) insns.Add(new(0x07, 2, 0, 0, 1));

@@ -205,7 +205,11 @@ public sealed unsafe partial class BpfSyscall
         if (plain && a.U64(0) == 0 && a.U32(16) != 0) return -(int)Errno.EFAULT;
         var attr = new BtfLoadAttr
         {
-            Btf = plain ? a.Memory(0, a.U32(16)).ToArray() : [], LogLevel = a.U32(24), LogSize = a.U32(20), Flags = a.U32(32), TokenFd = a.I32(36),
+            Btf = plain ? a.Memory(0, a.U32(16)).ToArray() : [],
+            LogLevel = a.U32(24),
+            LogSize = a.U32(20),
+            Flags = a.U32(32),
+            TokenFd = a.I32(36),
         };
         int result = BtfLoad(attr);
         a.PutText(8, a.U32(20), attr.LogBuf);

@@ -21,7 +21,8 @@ public sealed unsafe partial class BpfSyscall : IDisposable
         // The kernel's types are the first BTF there is.
         if (environment.KernelBtf is not { } kernel) return;
         var vmlinux = new BtfObject(System.Runtime.InteropServices.MemoryMarshal.TryGetArray(kernel.Bytes, out ArraySegment<byte> bytes)
-            && bytes.Offset == 0 && bytes.Count == bytes.Array!.Length ? bytes.Array : kernel.Bytes.ToArray(), kernel, "vmlinux") { IsKernel = true };
+            && bytes.Offset == 0 && bytes.Count == bytes.Array!.Length ? bytes.Array : kernel.Bytes.ToArray(), kernel, "vmlinux")
+        { IsKernel = true };
         _btfs.Add(vmlinux);
         KernelBtfId = vmlinux.Id;
     }

@@ -114,8 +114,14 @@ internal sealed record ExternType(string Name, bool IsStruct, int Pointers, uint
 
     private static (uint Size, bool Signed)? Integer(string name) => name switch
     {
-        "u8" => (1, false), "u16" => (2, false), "u32" => (4, false), "u64" => (8, false),
-        "s8" => (1, true), "s16" => (2, true), "s32" or "int" => (4, true), "s64" or "long" => (8, true),
+        "u8" => (1, false),
+        "u16" => (2, false),
+        "u32" => (4, false),
+        "u64" => (8, false),
+        "s8" => (1, true),
+        "s16" => (2, true),
+        "s32" or "int" => (4, true),
+        "s64" or "long" => (8, true),
         _ => null,
     };
 }
