@@ -76,7 +76,7 @@ internal sealed class ProgDumpCommand : CliCommand
         }
     }
 
-        private static string XlatedLine(BpfProgram program, int slot, XlatedNames names)
+    private static string XlatedLine(BpfProgram program, int slot, XlatedNames names)
     {
         Insn insn = program.Verdict.Shown[slot];
         return program.Verdict.ShownCallNames.TryGetValue(slot, out string? function)
@@ -84,7 +84,7 @@ internal sealed class ProgDumpCommand : CliCommand
             : Disassembler.Line(program.Verdict.Shown, slot, names);
     }
 
-private static string SourceLine(LineInfo line, bool linum)
+    private static string SourceLine(LineInfo line, bool linum)
     {
         string text = line.Line.TrimStart();
         return linum ? $"; {text} [file:{line.File} line_num:{line.LineNumber} line_col:{line.Column}]" : $"; {text}";
