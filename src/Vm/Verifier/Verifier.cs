@@ -42,6 +42,7 @@ public static class EbpfVerifier
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
             : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
+        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, input);
         var result = new VerifierResult
         {
             Errno = errno,
@@ -50,6 +51,9 @@ public static class EbpfVerifier
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
+            Shown = shown?.Insns ?? [],
+            ShownOriginalSlots = shown?.OriginalSlots ?? [],
+            ShownCallNames = shown?.CallNames ?? new Dictionary<int, string>(),
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],

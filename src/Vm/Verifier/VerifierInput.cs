@@ -74,6 +74,18 @@ public sealed record VerifierResult
     /// <summary>For each xlated slot, the slot of the loaded program that it came from.</summary>
     public int[] OriginalSlots { get; init; } = [];
 
+    /// <summary>
+    /// The program as the kernel shows it after its rewrites (bpf_prog_info.xlated_prog_insns). Engines run <see cref="Xlated"/>:
+    /// contexts and maps of the simulation are not laid out as the kernel's.
+    /// </summary>
+    public Insn[] Shown { get; init; } = [];
+
+    /// <summary>For each shown slot, the slot of the loaded program that it stands for.</summary>
+    public int[] ShownOriginalSlots { get; init; } = [];
+
+    /// <summary>By shown slot, the kernel functions that calls go to where these are not the helpers themselves.</summary>
+    public IReadOnlyDictionary<int, string> ShownCallNames { get; init; } = new Dictionary<int, string>();
+
     /// <summary>First xlated slot of every function.</summary>
     public int[] FunctionStarts { get; init; } = [0];
 

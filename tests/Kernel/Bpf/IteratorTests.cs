@@ -123,7 +123,7 @@ public sealed unsafe class IteratorTests
         int fd = loaded.Program("dump_maps").Fd;
         BpfProgram program = bpf.FindProgram(fd)!;
         byte[] counts = Info(bpf, fd, 232, null);
-        Assert.Equal((uint)program.Verdict.Xlated.Length * 8, U32(counts, 20));
+        Assert.Equal((uint)program.Verdict.Shown.Length * 8, U32(counts, 20));
         Assert.True(U32(counts, 144) == 1 && U32(counts, 148) > 3 && U32(counts, 128) != 0);
         Assert.Equal(1u, U32(counts, 220));
         // With room for one map id and all lines.
@@ -141,7 +141,7 @@ public sealed unsafe class IteratorTests
             BinaryPrimitives.WriteUInt64LittleEndian(attr.AsSpan(8), (ulong)at);
             Assert.Equal(0, bpf.Bpf((int)BpfCommand.BPF_OBJ_GET_INFO_BY_FD, attr));
         }
-        Assert.Equal(Vm.Isa.Insn.ToBytes(program.Verdict.Xlated), xlated);
+        Assert.Equal(Vm.Isa.Insn.ToBytes(program.Verdict.Shown), xlated);
         uint[] words = MemoryMarshal.Cast<byte, uint>(room).ToArray();
         Assert.Equal(0u, words[0]);
         Assert.All(Enumerable.Range(1, (int)lines - 1), i => Assert.True(words[4 * i] > words[4 * (i - 1)]));

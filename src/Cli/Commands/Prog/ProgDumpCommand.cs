@@ -56,12 +56,12 @@ internal sealed class ProgDumpCommand : CliCommand
 
     private static void DumpXlated(BpfProgram program, bool opcodes, bool linum)
     {
-        Insn[] insns = program.Verdict.Xlated;
+        Insn[] insns = program.Verdict.Shown;
         var names = new XlatedNames(program);
         var lines = new Dictionary<int, LineInfo>();
         foreach (LineInfo line in program.LineInfos) lines[line.InsnOff] = line;
         var functions = program.FuncInfos.ToDictionary(f => f.InsnOff, f => f.TypeId);
-        int[] origins = program.Verdict.OriginalSlots;
+        int[] origins = program.Verdict.ShownOriginalSlots;
         for (int slot = 0; slot < insns.Length; slot++)
         {
             int origin = slot < origins.Length ? origins[slot] : slot;
@@ -69,11 +69,19 @@ internal sealed class ProgDumpCommand : CliCommand
             if (first && functions.TryGetValue(origin, out uint type) && program.Btf?.Data.Find(type) is { } func)
                 Console.WriteLine($"{BtfText.Signature(func)}:");
             if (first && lines.TryGetValue(origin, out LineInfo line)) Console.WriteLine(SourceLine(line, linum));
-            Console.WriteLine($"{slot,4}: {Disassembler.Line(insns, slot, names)}");
+            Console.WriteLine($"{slot,4}: {XlatedLine(program, slot, names)}");
             int slots = insns[slot].IsLdImm64 && slot + 1 < insns.Length ? 2 : 1;
             if (opcodes) Console.WriteLine("       " + string.Join(' ', Insn.ToBytes(insns.AsSpan(slot, slots)).Select(b => b.ToString("x2", CultureInfo.InvariantCulture))));
             slot += slots - 1;
         }
+    }
+
+    private static string XlatedLine(BpfProgram program, int slot, XlatedNames names)
+    {
+        Insn insn = program.Verdict.Shown[slot];
+        return program.Verdict.ShownCallNames.TryGetValue(slot, out string? function)
+            ? $"({insn.Code:x2}) call {function}#{insn.Imm}"
+            : Disassembler.Line(program.Verdict.Shown, slot, names);
     }
 
     private static string SourceLine(LineInfo line, bool linum)
@@ -122,12 +130,12 @@ internal sealed class ProgDumpCommand : CliCommand
                 }
                 else if (!jited)
                 {
-                    Insn[] insns = program.Verdict.Xlated;
+                    Insn[] insns = program.Verdict.Shown;
                     var names = new XlatedNames(program);
                     for (int slot = 0; slot < insns.Length; slot++)
                     {
                         int slots = insns[slot].IsLdImm64 && slot + 1 < insns.Length ? 2 : 1;
-                        WriteInsn(json, null, "", "disasm", Disassembler.Line(insns, slot, names), opcodes ? Insn.ToBytes(insns.AsSpan(slot, slots)) : null);
+                        WriteInsn(json, null, "", "disasm", XlatedLine(program, slot, names), opcodes ? Insn.ToBytes(insns.AsSpan(slot, slots)) : null);
                         slot += slots - 1;
                     }
                 }

@@ -149,7 +149,7 @@ internal sealed class IteratorTargets
         ulong aux = at + (_types.SizeOf("bpf_prog", 256) + 63 & ~63u);
         Put("bpf_prog", at, "type", (ulong)program.Type);
         Put("bpf_prog", at, "expected_attach_type", program.Attributes.ExpectedAttachType);
-        Put("bpf_prog", at, "len", (ulong)program.Verdict.Xlated.Length);
+        Put("bpf_prog", at, "len", (ulong)program.Verdict.Shown.Length);
         Put("bpf_prog", at, "aux", aux);
         Put("bpf_prog_aux", aux, "id", program.Id);
         Put("bpf_prog_aux", aux, "refcnt.counter", (ulong)program.References);

@@ -116,8 +116,8 @@ public sealed class BpfProgram : KernelObject
 
     internal void CountRecursionMiss() => Interlocked.Increment(ref _recursionMisses);
 
-    /// <summary>Bytes of the rewritten instructions.</summary>
-    public uint XlatedBytes => (uint)Verdict.Xlated.Length * 8;
+    /// <summary>Bytes of the rewritten instructions, as the kernel counts them.</summary>
+    public uint XlatedBytes => (uint)Verdict.Shown.Length * 8;
 
     /// <summary>Memory charged: whole pages of the instructions and the kernel's struct bpf_prog in front of them.</summary>
     public ulong MemoryBytes => (72u + XlatedBytes + 4095) / 4096 * 4096;

@@ -80,7 +80,7 @@ internal static class ObjectInfo
     {
         ReadOnlySpan<byte> machine = program.Loaded is JitProgram jit ? jit.MachineCode : default;
         info.Array(24, 16, machine);
-        info.Array<byte>(32, 20, Vm.Isa.Insn.ToBytes(program.Verdict.Xlated));
+        info.Array<byte>(32, 20, Vm.Isa.Insn.ToBytes(program.Verdict.Shown));
         // Functions of a program lie in one piece of machine code; the first stands for all of it.
         int functions = machine.IsEmpty ? 0 : 1;
         info.Array<ulong>(112, 104, functions == 0 ? [] : [JitedAddress(program)]);
@@ -92,7 +92,8 @@ internal static class ObjectInfo
 
     /// <summary>bpf_func_info records by rewritten instruction.</summary>
     private static FuncRecord[] Functions(BpfProgram program) => program.Btf == null ? []
-        : [.. program.Verdict.FunctionStarts.Zip(program.FuncInfos, (start, func) => new FuncRecord((uint)start, func.TypeId))];
+        : [.. program.Verdict.FunctionStarts.Zip(program.FuncInfos,
+            (start, func) => new FuncRecord((uint)Array.IndexOf(program.Verdict.ShownOriginalSlots, program.Verdict.OriginalSlots[start]), func.TypeId))];
 
     /// <summary>struct bpf_func_info.</summary>
     private readonly record struct FuncRecord(uint InsnOff, uint TypeId);
@@ -102,9 +103,8 @@ internal static class ObjectInfo
     {
         if (program.Btf == null || program.LineInfos.Count == 0) return [];
         var first = new Dictionary<int, int>();
-        int[] origins = program.Verdict.OriginalSlots;
-        for (int slot = 0; slot < program.Verdict.Xlated.Length; slot++)
-            first.TryAdd(slot < origins.Length ? origins[slot] : slot, slot);
+        int[] origins = program.Verdict.ShownOriginalSlots;
+        for (int slot = 0; slot < origins.Length; slot++) first.TryAdd(origins[slot], slot);
         Dictionary<string, uint> strings = program.Btf.Strings;
         var records = new List<Record>();
         foreach (LineInfo line in program.LineInfos)

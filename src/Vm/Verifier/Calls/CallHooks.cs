@@ -52,11 +52,15 @@ internal sealed partial class ProgramVerifier
     /// <summary>Argument registers that a call reads (bits 1 to 5), and whether it is a bpf_fastcall that clobbers only those and r0.</summary>
     private (int Args, bool Fastcall) CallRegisters(in Insn insn)
     {
-        if (insn.IsHelperCall && FindHelper(insn.Imm) is { } helper) return (ArgumentMask(helper.Args.Length), helper.AllowFastcall);
+        if (insn.IsHelperCall && FindHelper(insn.Imm) is { } helper) return (ArgumentMask(helper.Args.Length), helper.AllowFastcall && !IsRawCpuId(insn));
         if (insn.IsKfuncCall && KernelBtf.Find((uint)insn.Imm) is { Kind: Btf.BtfKind.Func } func)
             return (ArgumentMask(func.Target.Params.Count), KfuncOf(insn).Flags is { } flags && (flags & KfuncFlags.Fastcall) != 0);
         return (0b111110, false);
     }
+
+    // Socket filters get another function under this number, which keeps no registers.
+    private bool IsRawCpuId(in Insn insn) =>
+        insn.Imm == HelperId.GetSmpProcessorId && Input.Attributes.Type is Programs.ProgramType.SocketFilter or Programs.ProgramType.CgroupSkb;
 
     private static int ArgumentMask(int count) => ((1 << Math.Min(count, 5)) - 1) << 1;
 

@@ -72,7 +72,7 @@ internal sealed partial class ProgramVerifier
         }
     }
 
-    /// <summary>Takes the stack of the spills out of the sum. The spills stay in the code, for which nothing changes.</summary>
+    /// <summary>Takes the stack of the spills out of the sum. The engines' code keeps the spills; the kernel's form shows none.</summary>
     private void ShrinkFastcallStacks()
     {
         foreach (Subprogram subprog in Subprogs)

@@ -164,7 +164,8 @@ internal static class Rewriter
         return new RewrittenProgram(insns, original, [.. starts], [.. depths], facts);
     }
 
-    private static Insn Retarget(in Insn insn, int i, int[] moved)
+    /// <summary>A jump, call or function address at old slot <paramref name="i"/> as it reads after all slots moved.</summary>
+    internal static Insn Retarget(in Insn insn, int i, int[] moved)
     {
         if (insn.IsLdImm64)
             return insn.Src == (int)PseudoSource.Func ? insn with { Imm = moved[i + insn.Imm + 1] - moved[i] - 1 } : insn;
