@@ -42,7 +42,7 @@ public static class EbpfVerifier
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
             : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
-        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, input);
+        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
         var result = new VerifierResult
         {
             Errno = errno,

@@ -1,3 +1,4 @@
+using BpfSim.Maps;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Verifier.State;
 
@@ -13,12 +14,12 @@ internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDi
     /// Makes the kernel's form of a rewritten program. It is for looking at only: the engines run the form before,
     /// because contexts and maps here are not laid out as the kernel's are.
     /// </summary>
-    public static KernelForm Of(RewrittenProgram program, InsnAux[] aux, IReadOnlyList<Subprogram> functions, VerifierInput input) =>
-        new KernelFormBuilder(program, aux, functions, input).Build();
+    public static KernelForm Of(RewrittenProgram program, InsnAux[] aux, IReadOnlyList<Subprogram> functions, IReadOnlyList<MapSpec> maps, VerifierInput input) =>
+        new KernelFormBuilder(program, aux, functions, maps, input).Build();
 }
 
 /// <summary>Replaces instructions by several, or none, and then moves the jumps over them.</summary>
-internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAux[] aux, IReadOnlyList<Subprogram> functions, VerifierInput input)
+internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAux[] aux, IReadOnlyList<Subprogram> functions, IReadOnlyList<MapSpec> maps, VerifierInput input)
 {
     private const int Ldx = (int)InsnClass.Ldx, Stx = (int)InsnClass.Stx, Alu = (int)InsnClass.Alu, Alu64 = (int)InsnClass.Alu64,
         Jmp = (int)InsnClass.Jmp, Jmp32 = (int)InsnClass.Jmp32, Mem = (int)MemMode.Mem, Byte = (int)MemSize.B, Word = (int)MemSize.W,

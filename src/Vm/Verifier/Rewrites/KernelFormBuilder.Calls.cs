@@ -19,7 +19,7 @@ internal sealed partial class KernelFormBuilder
     {
         switch (insn.Imm)
         {
-            case HelperId.MapLookupElem when facts.MapIndex > 0: return Lookup(insn, input.Maps[facts.MapIndex - 1].Spec);
+            case HelperId.MapLookupElem when facts.MapIndex > 0: return Lookup(insn, maps[facts.MapIndex - 1]);
             case HelperId.GetSmpProcessorId:
                 Emit(Alu64 | (int)AluOp.Mov, 0, 0, 0, (int)(input.SymbolAddress?.Invoke("cpu_number") ?? 0));
                 ToThisCpu();
