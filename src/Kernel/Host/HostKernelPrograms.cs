@@ -40,7 +40,10 @@ public static unsafe partial class HostKernel
             attr.U32(108, spec.AttachBtfId);
             attr.U32(112, (uint)spec.AttachFd);
             attr.U64(120, (ulong)fds);
-            int fd = Bpf(BpfCommand.ProgLoad, attr.Bytes);
+            // A signal, such as the runtime sends its threads, ends the verifier's walk with EAGAIN; libbpf tries again too.
+            int fd, attempts = 0;
+            do fd = Bpf(BpfCommand.ProgLoad, attr.Bytes);
+            while (fd == -(int)Maps.Errno.EAGAIN && ++attempts < 5);
             int end = Array.IndexOf(log, (byte)0);
             return new HostProgram(fd, Encoding.UTF8.GetString(log, 0, end < 0 ? log.Length : end));
         }
