@@ -243,14 +243,14 @@ internal sealed partial class ProgramVerifier
                 }
 
                 MarkChainPrecision(insn.Dst);
-                AdjustPointer(insn, src, dst.Bounds, offsetIsDestination: true);
+                AdjustPointer(insn, src, dst, offsetIsDestination: true);
                 return;
             }
 
             if (pointer)
             {
                 MarkChainPrecision(insn.Src);
-                AdjustPointer(insn, dst, src.Bounds, offsetIsDestination: false);
+                AdjustPointer(insn, dst, src, offsetIsDestination: false);
                 return;
             }
 
@@ -262,7 +262,7 @@ internal sealed partial class ProgramVerifier
             source = ScalarRange.Const((ulong)insn.Imm);
             if (pointer)
             {
-                AdjustPointer(insn, dst, source, offsetIsDestination: false);
+                AdjustPointer(insn, dst, new RegisterState { Type = RegType.Scalar, Bounds = source }, offsetIsDestination: false);
                 return;
             }
         }
