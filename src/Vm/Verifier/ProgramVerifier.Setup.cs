@@ -11,7 +11,7 @@ namespace BpfSim.Vm.Verifier;
 
 internal sealed partial class ProgramVerifier
 {
-    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3;
+    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3, FlagTestRegInvariants = 1 << 7;
 
     /// <summary>Prepares a verification; nothing is checked yet.</summary>
     internal ProgramVerifier(VerifierInput input, VerifierLog log)
@@ -24,6 +24,7 @@ internal sealed partial class ProgramVerifier
         bool privileged = input.Attributes.Privileged;
         AllowUninitStack = AllowPtrLeaks = BypassSpec = BpfCapable = privileged;
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
+        TestRegInvariants = privileged && (input.Attributes.Flags & FlagTestRegInvariants) != 0;
         TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
     }
 
@@ -113,7 +114,10 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
+        // Indexes that came with an array of descriptors are resolved before.
+        if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
+        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         MapSpec map = Maps[insn.Imm];
         CheckMapCompatible(map);
         if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx) return;

@@ -327,10 +327,17 @@ internal sealed partial class ProgramVerifier
         dst.Off = (int)(insn.AluOp == AluOp.Sub ? -delta : delta);
     }
 
-    /// <summary>A contradiction means that the path is dead; the kernel then forgets the intervals.</summary>
-    private static void CheckBoundsSanity(ref RegisterState reg, string where)
+    /// <summary>A contradiction means that the path is dead; the kernel says so and forgets the intervals, or stops if it was asked to.</summary>
+    private void CheckBoundsSanity(ref RegisterState reg, string where)
     {
-        if (reg.Bounds.FindViolation() != null) reg.Bounds.Unbound();
-        _ = where;
+        if (reg.Bounds.FindViolation() is not { } violation) return;
+        if (TestRegInvariants || Log.Enabled)
+        {
+            string bug = $"REG INVARIANTS VIOLATION ({where}): {violation} {reg.Bounds.DescribeIntervals()}";
+            if (TestRegInvariants) RejectBug(bug);
+            Verbose($"verifier bug: {bug}\n");
+        }
+
+        reg.Bounds.Unbound();
     }
 }

@@ -178,7 +178,9 @@ internal sealed partial class ProgramVerifier
             if (a.Type != RegType.Scalar || b.Type != RegType.Scalar) return;
             ScalarRange.Refine(ref a2.Bounds, ref b2.Bounds, op, is32, true);
             ScalarRange.Refine(ref a.Bounds, ref b.Bounds, op, is32, false);
+            CheckBoundsSanity(ref a2, "true_reg1");
             CheckBoundsSanity(ref b2, "true_reg2");
+            CheckBoundsSanity(ref a, "false_reg1");
             CheckBoundsSanity(ref b, "false_reg2");
         }
         else
@@ -187,10 +189,11 @@ internal sealed partial class ProgramVerifier
             _immediateCopy = _immediate;
             ScalarRange.Refine(ref a2.Bounds, ref _immediate.Bounds, op, is32, true);
             ScalarRange.Refine(ref a.Bounds, ref _immediateCopy.Bounds, op, is32, false);
+            CheckBoundsSanity(ref a2, "true_reg1");
+            CheckBoundsSanity(ref _immediate, "true_reg2");
+            CheckBoundsSanity(ref a, "false_reg1");
+            CheckBoundsSanity(ref _immediateCopy, "false_reg2");
         }
-
-        CheckBoundsSanity(ref a2, "true_reg1");
-        CheckBoundsSanity(ref a, "false_reg1");
     }
 
     private void LearnOfPointers(in Insn insn, JmpOp op, bool byRegister, VerifierState other)
