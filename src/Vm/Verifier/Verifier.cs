@@ -42,7 +42,6 @@ public static class EbpfVerifier
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
             : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
-        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
         var result = new VerifierResult
         {
             Errno = errno,
@@ -51,9 +50,7 @@ public static class EbpfVerifier
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
-            Shown = shown?.Insns ?? [],
-            ShownOriginalSlots = shown?.OriginalSlots ?? [],
-            ShownCallNames = shown?.CallNames ?? new Dictionary<int, string>(),
+            KernelForm = rewritten == null ? null : KernelForm.WhenAsked(rewritten, verifier, input),
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],

@@ -14,8 +14,15 @@ internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDi
     /// Makes the kernel's form of a rewritten program. It is for looking at only: the engines run the form before,
     /// because contexts and maps here are not laid out as the kernel's are.
     /// </summary>
-    public static KernelForm Of(RewrittenProgram program, InsnAux[] aux, IReadOnlyList<Subprogram> functions, IReadOnlyList<MapSpec> maps, VerifierInput input) =>
-        new KernelFormBuilder(program, aux, functions, maps, input).Build();
+    /// <param name="program">The form that the engines run.</param>
+    /// <param name="verifier">Who judged it: its tables of instructions, functions and maps, which no later verification reuses.</param>
+    /// <param name="input">What it was given.</param>
+    public static Lazy<KernelForm> WhenAsked(RewrittenProgram program, ProgramVerifier verifier, VerifierInput input)
+    {
+        // Not the verifier itself, whose explored states are many times as large.
+        var (aux, functions, maps) = (verifier.Aux, verifier.Subprogs, verifier.Maps);
+        return new Lazy<KernelForm>(() => new KernelFormBuilder(program, aux, functions, maps, input).Build());
+    }
 }
 
 /// <summary>Replaces instructions by several, or none, and then moves the jumps over them.</summary>
