@@ -69,6 +69,7 @@ internal sealed partial class ProgramVerifier
         }
 
         _explored.Reset();
+        _traced.Clear();
         MarkAllScratched();
         _stackLiveness.ResetChain();
         InsnIdx = subprog.Start;
@@ -130,6 +131,7 @@ internal sealed partial class ProgramVerifier
             _waitingBytes -= next.Bytes;
             _pool.Return(State);
             State = next.State;
+            _traced.Clear();
             InsnIdx = next.InsnIdx;
             previous = next.PrevInsnIdx;
             _stackLiveness.ResetChain();
