@@ -93,7 +93,6 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
-        AddLoopStacks();
     }
 
     private void CheckEncodings()
