@@ -94,7 +94,6 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
-        AddLoopStacks();
     }
 
     private void CheckEncodings()

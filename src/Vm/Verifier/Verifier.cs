@@ -27,6 +27,9 @@ public static class EbpfVerifier
 
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
+        RewrittenProgram? rewritten = errno != Errno.None ? null
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
+        if (rewritten != null) verifier.AddLoopStacks(rewritten.OriginalSlots);
         string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
@@ -40,8 +43,6 @@ public static class EbpfVerifier
                 $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
         }
 
-        RewrittenProgram? rewritten = errno != Errno.None ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
         var result = new VerifierResult
         {
             Errno = errno,
