@@ -117,6 +117,8 @@ internal sealed partial class ProgramVerifier
         // Indexes that came with an array of descriptors are resolved before.
         if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
         if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        // Maps are numbered in the order of their first use.
+        if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
         CheckMapCompatible(map);
         if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx) return;
