@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using BpfSim.Maps;
+using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier.Logging;
 using BpfSim.Vm.Verifier.Rewrites;
 
@@ -41,7 +42,7 @@ public static class EbpfVerifier
         }
 
         RewrittenProgram? rewritten = errno != Errno.None ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
         KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
         var result = new VerifierResult
         {
