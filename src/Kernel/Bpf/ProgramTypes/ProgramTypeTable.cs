@@ -36,6 +36,24 @@ public static class ProgramTypeTable
         return byType;
     }
 
+    /// <summary>Most instructions that a loader with CAP_BPF may give.</summary>
+    public const int MaxInsnsCapable = 1_000_000;
+
+    /// <summary>Most instructions that a loader may give.</summary>
+    public static int MaxInsns(Capabilities loader) => loader.Allows(Capabilities.Bpf) ? MaxInsnsCapable : 4096;
+
+    /// <summary>What loading a program of a type takes, known or not.</summary>
+    public static Capabilities Needs(ProgramType type) => type switch
+    {
+        SocketFilter or CgroupSkb => Capabilities.None,
+        SchedCls or SchedAct or Xdp or LwtIn or LwtOut or LwtXmit or LwtSeg6local or SkSkb or SkMsg or FlowDissector or CgroupDevice
+            or CgroupSock or CgroupSockAddr or CgroupSockopt or CgroupSysctl or SockOps or Netfilter => Capabilities.Bpf | Capabilities.NetAdmin,
+        Kprobe or Tracepoint or PerfEvent or RawTracepoint or RawTracepointWritable or Tracing or Lsm or StructOps
+            => Capabilities.Bpf | Capabilities.Perfmon,
+        Ext => Capabilities.Bpf | Capabilities.NetAdmin | Capabilities.Perfmon,
+        _ => Capabilities.Bpf,
+    };
+
     /// <summary>The row of a type; null for Unspec and unknown numbers.</summary>
     public static ProgramTypeInfo? Find(ProgramType type) => (uint)type < (uint)s_byType.Length ? s_byType[(int)type] : null;
 
@@ -45,6 +63,7 @@ public static class ProgramTypeTable
         {
             Type = type,
             Name = name,
+            Needs = Needs(type),
             Sections = [.. SectionTable.All.Where(s => s.Type == type)],
             CheckContext = context ?? (query => ContextRules.Check(name, query)),
             AllowsHelper = (program, id) => HelperAvailability.Allows(name, program, id),
