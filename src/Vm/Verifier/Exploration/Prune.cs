@@ -163,6 +163,7 @@ internal sealed partial class ProgramVerifier
         cur.FirstInsnIdx = insnIdx;
         cur.DfsDepth = kept.DfsDepth + 1;
         cur.History.Clear();
+        _traced.Clear();
         kept.Branches = 1;
         _currentHistory = -1;
     }
