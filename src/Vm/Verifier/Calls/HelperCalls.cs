@@ -55,9 +55,21 @@ internal sealed partial class ProgramVerifier
         SetHelperResult(meta, insnIdx, percpuAllocation);
         RefineHelperResult(meta);
         CheckMapHelperCompatible(meta);
+        if (helper.Id == HelperId.GetFuncIp) CheckFuncIp(helper);
         if (helper.Id == HelperId.TailCall) return FollowTailCall();
         if (changesData) ClearAllPacketPointers();
         return insnIdx + 1;
+    }
+
+    /// <summary>The address of the function is known where a probe or a trampoline sits on one.</summary>
+    private void CheckFuncIp(HelperPrototype helper)
+    {
+        const uint traceFentry = 24, modifyReturn = 26;
+        ProgramAttributes program = Input.Attributes;
+        if (program is { Type: ProgramType.Tracing, ExpectedAttachType: < traceFentry or > modifyReturn })
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
+        if (program.Type is not (ProgramType.Tracing or ProgramType.Kprobe))
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(uint)program.Type}");
     }
 
     /// <summary>
@@ -154,9 +166,9 @@ internal sealed partial class ProgramVerifier
 
     private void CheckLoop(CallMeta meta, int insnIdx)
     {
-        ref RegisterState flags = ref Regs[4];
-        bool simple = flags.IsNull;
         ref InsnAux aux = ref Aux[insnIdx];
+        // Once the call cannot be inlined, its flags no longer matter.
+        bool simple = aux.LoopCallback != -1 && Regs[4].IsNull;
         int callback = simple ? meta.SubprogNo + 1 : -1;
         aux.LoopCallback = aux.LoopCallback == 0 || aux.LoopCallback == callback ? callback : -1;
         if (simple) MarkChainPrecision(4);

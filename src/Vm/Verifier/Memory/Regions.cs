@@ -126,8 +126,8 @@ internal sealed partial class ProgramVerifier
             case RegType.PtrToBtfId:
                 CheckBtfAccess(regno, reg.Off, accessSize, AccessType.Read, -1);
                 return;
-            case RegType.PtrToCtx when Input.Attributes.Type is ProgramType.Syscall or ProgramType.StructOps or ProgramType.Netfilter or ProgramType.Ext:
-                // The context has no layout: every byte up to the last must be allowed, which its check tells.
+            case RegType.PtrToCtx when IsContextUnconverted:
+                // The program sees the context as it is: every byte up to the last must be allowed, which its check tells.
                 if (accessSize == 0)
                 {
                     if (!zeroSizeAllowed) Reject(Errno.EACCES);
@@ -141,6 +141,11 @@ internal sealed partial class ProgramVerifier
         if (zeroSizeAllowed && accessSize == 0 && reg.IsNull) return;
         Reject(Errno.EACCES, $"R{regno} type={RegTypeName(reg.Type)} expected={RegTypeName(RegType.PtrToStack)}");
     }
+
+    /// <summary>Whether accesses to the context are run as they are written, not rewritten to the kernel's structure.</summary>
+    private bool IsContextUnconverted => Input.Attributes.Type is ProgramType.Kprobe or ProgramType.Tracepoint or ProgramType.RawTracepoint
+        or ProgramType.RawTracepointWritable or ProgramType.Tracing or ProgramType.Lsm or ProgramType.Syscall or ProgramType.StructOps
+        or ProgramType.Netfilter or ProgramType.Ext;
 
     private void RejectWrite(int regno, AccessType type)
     {
