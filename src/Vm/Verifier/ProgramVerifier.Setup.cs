@@ -118,6 +118,8 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
+        if (insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue && !Input.HasFdArray)
+            Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
         if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         MapSpec map = Maps[insn.Imm];
         CheckMapCompatible(map);
