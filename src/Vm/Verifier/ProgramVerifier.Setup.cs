@@ -230,7 +230,7 @@ internal sealed partial class ProgramVerifier
         if (reg.Type != RegType.Scalar)
             Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
         MarkChainPrecision(regno);
-        bool ret32 = Input.Attributes.Type != ProgramType.Lsm && where == "program exit";
+        bool ret32 = Input.Attributes.Type == ProgramType.Lsm && Input.Attributes.ExpectedAttachType != LsmCgroup && where == "program exit";
         (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
         if (min >= range.Min && max <= range.Max) return;
         LogBadRange(reg, range, where, name);
