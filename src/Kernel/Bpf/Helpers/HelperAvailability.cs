@@ -47,7 +47,7 @@ public static class HelperAvailability
     /// <summary>Whether a helper that the type may call is also allowed at this attach target; false is the kernel's "not allowed in probe".</summary>
     public static bool AllowedAtTarget(ProgramAttributes program, int id)
     {
-        if (program.Type == ProgramType.Syscall) return id is not (107 or 108);
+        if (program.Type == ProgramType.Syscall) return id is not (107 or 108 or 147);
         if (program.Type != ProgramType.Tracing) return true;
         string target = program.KernelBtf?.Find(program.AttachBtfId)?.Name ?? "";
         return (id, (AttachType)program.ExpectedAttachType) switch

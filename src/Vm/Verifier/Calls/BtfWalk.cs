@@ -38,12 +38,12 @@ internal static class BtfWalk
         while (true)
         {
             type = type.Btf.Resolve(type.Id);
-            if (!type.IsComposite) return Invalid($"Type '{type.Name}' is not a struct");
+            if (!type.IsComposite) return Invalid($"Type '{Shown(type.Name)}' is not a struct");
             if (type.Kind == BtfKind.Union && type.Vlen != 1) untrusted = true;
             if (off + size > type.Size)
             {
                 if (!TryFlexibleArray(ref type, ref off, out bool scalar))
-                    return Error($"access beyond struct {type.Name} at off {off} size {size}");
+                    return Error($"access beyond struct {Shown(type.Name)} at off {off} size {size}");
                 if (scalar) return new BtfStep(BtfWalkKind.Scalar, Untrusted: untrusted);
                 continue;
             }
@@ -95,7 +95,7 @@ internal static class BtfWalk
             if (off < start) break;
             BtfType field = type.Btf.Resolve(member.TypeId);
             long length = type.Btf.SizeOf(field.Id);
-            if (length < 0) return Error($"field {member.Name} doesn't have size");
+            if (length < 0) return Error($"field {Shown(member.Name)} doesn't have size");
             long end = start + length;
             if (off >= end) continue;
             if (field.Kind == BtfKind.Array)
@@ -118,13 +118,13 @@ internal static class BtfWalk
             if (off + size > end)
             {
                 return Error(
-                    $"access beyond the end of member {member.Name} (mend:{end}) in struct {type.Name} with off {off} size {size}");
+                    $"access beyond the end of member {Shown(member.Name)} (mend:{end}) in struct {Shown(type.Name)} with off {off} size {size}");
             }
 
             return new BtfStep(BtfWalkKind.Scalar, Untrusted: untrusted);
         }
 
-        return Invalid($"struct {type.Name} doesn't have field at offset {off}");
+        return Invalid($"struct {Shown(type.Name)} doesn't have field at offset {off}");
     }
 
     private static (BtfType Element, long Size) Element(BtfType array)
@@ -139,7 +139,7 @@ internal static class BtfWalk
         if (length != size || off != start)
         {
             return Error(
-                $"cannot access ptr member {member.Name} with moff {start} in struct {type.Name} with off {off} size {size}");
+                $"cannot access ptr member {Shown(member.Name)} with moff {start} in struct {Shown(type.Name)} with off {off} size {size}");
         }
 
         string tag = pointer.Target.Kind == BtfKind.TypeTag ? pointer.Target.Name : "";
@@ -148,4 +148,6 @@ internal static class BtfWalk
             ? new BtfStep(BtfWalkKind.Pointer, target.Id, member.Name, untrusted, tag)
             : new BtfStep(BtfWalkKind.PointerToOther, target.Id, member.Name, untrusted, tag);
     }
+
+    private static string Shown(string name) => name.Length > 0 ? name : "(anon)";
 }

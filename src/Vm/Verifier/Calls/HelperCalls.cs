@@ -16,6 +16,9 @@ internal sealed partial class ProgramVerifier
     /// <summary>Highest CPU number + 1 that bpf_get_smp_processor_id may return.</summary>
     private const uint CpuNumberLimit = 8192;
 
+    /// <summary>BPF_TRACE_FENTRY, BPF_TRACE_FEXIT and BPF_MODIFY_RETURN.</summary>
+    private const uint TraceFentry = 24, TraceFexit = 25, ModifyReturn = 26;
+
     /// <summary>BPF_F_RDONLY_PROG.</summary>
     private const uint MapRdonlyProg = 1u << 7;
 
@@ -55,6 +58,7 @@ internal sealed partial class ProgramVerifier
         SetHelperResult(meta, insnIdx, percpuAllocation);
         RefineHelperResult(meta);
         CheckMapHelperCompatible(meta);
+        if (helper.Id == HelperId.GetFuncIp) CheckGetFuncIp(helper);
         if (helper.Id == HelperId.TailCall) return FollowTailCall();
         if (changesData) ClearAllPacketPointers();
         return insnIdx + 1;
@@ -102,6 +106,24 @@ internal sealed partial class ProgramVerifier
         if (!InSleepable && helper.MightSleep) Reject(Errno.EINVAL, "helper call might sleep in a non-sleepable prog");
         if (helper.MightSleep && NonSleepableRegion is { } region) Reject(Errno.EINVAL, $"sleepable helper {HelperName(helper)} in {region}");
         return helper;
+    }
+
+    /// <summary>Only probes and trampolines know the address of the traced function.</summary>
+    private void CheckGetFuncIp(HelperPrototype helper)
+    {
+        ProgramAttributes program = Input.Attributes;
+        switch (program.Type)
+        {
+            case ProgramType.Kprobe:
+            case ProgramType.Tracing when program.ExpectedAttachType is TraceFentry or TraceFexit or ModifyReturn:
+                return;
+            case ProgramType.Tracing:
+                Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
+                break;
+            default:
+                Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(uint)program.Type}");
+                break;
+        }
     }
 
     private void ReleaseHelperArgument(CallMeta meta)
