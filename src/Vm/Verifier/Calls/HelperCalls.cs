@@ -16,9 +16,6 @@ internal sealed partial class ProgramVerifier
     /// <summary>Highest CPU number + 1 that bpf_get_smp_processor_id may return.</summary>
     private const uint CpuNumberLimit = 8192;
 
-    /// <summary>BPF_TRACE_FENTRY, BPF_TRACE_FEXIT and BPF_MODIFY_RETURN.</summary>
-    private const uint TraceFentry = 24, TraceFexit = 25, ModifyReturn = 26;
-
     /// <summary>BPF_F_RDONLY_PROG.</summary>
     private const uint MapRdonlyProg = 1u << 7;
 
@@ -108,22 +105,16 @@ internal sealed partial class ProgramVerifier
         return helper;
     }
 
-    /// <summary>Only probes and trampolines know the address of the traced function.</summary>
+    /// <summary>The address of the traced function is known where a trampoline or a kprobe calls the program.</summary>
     private void CheckGetFuncIp(HelperPrototype helper)
     {
+        const uint traceFentry = 24, modifyReturn = 26;
         ProgramAttributes program = Input.Attributes;
-        switch (program.Type)
-        {
-            case ProgramType.Kprobe:
-            case ProgramType.Tracing when program.ExpectedAttachType is TraceFentry or TraceFexit or ModifyReturn:
-                return;
-            case ProgramType.Tracing:
-                Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
-                break;
-            default:
-                Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(uint)program.Type}");
-                break;
-        }
+        if (program.Type == ProgramType.Kprobe) return;
+        if (program.Type != ProgramType.Tracing)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(int)program.Type}");
+        if (program.ExpectedAttachType is < traceFentry or > modifyReturn)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
     }
 
     private void ReleaseHelperArgument(CallMeta meta)
@@ -168,7 +159,8 @@ internal sealed partial class ProgramVerifier
                 changesData = true;
                 break;
             case HelperId.PerCpuPtr or HelperId.ThisCpuPtr:
-                return Regs[1].Type.Has(RegType.MemRcu);
+                Aux[insnIdx].PercpuObject = Regs[1].Type.Has(RegType.MemRcu);
+                return Aux[insnIdx].PercpuObject;
         }
 
         return false;
