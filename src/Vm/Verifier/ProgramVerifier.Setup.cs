@@ -98,7 +98,17 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
+        CheckFieldsExist();
         CheckTailCallMaps();
+    }
+
+    private void CheckFieldsExist()
+    {
+        for (int i = 0; i < Insns.Length; i++)
+        {
+            if (Aux[i].Seen && Insns[i].Class == InsnClass.Ldx && SocketFields.IsHalfCounter(Aux[i].PtrType, Insns[i].Off))
+                RejectBug("error during ctx access conversion (0)");
+        }
     }
 
     private void CheckEncodings()
@@ -230,6 +240,7 @@ internal sealed partial class ProgramVerifier
         if (reg.Type != RegType.Scalar)
             Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
         MarkChainPrecision(regno);
+        // Hooks of security modules return an int; of all others the whole register counts.
         bool ret32 = Input.Attributes.Type == ProgramType.Lsm && Input.Attributes.ExpectedAttachType != LsmCgroup && where == "program exit";
         (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
         if (min >= range.Min && max <= range.Max) return;
