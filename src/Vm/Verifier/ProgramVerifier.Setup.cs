@@ -11,7 +11,7 @@ namespace BpfSim.Vm.Verifier;
 
 internal sealed partial class ProgramVerifier
 {
-    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3;
+    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3, FlagTestRegInvariants = 1 << 7;
 
     /// <summary>Prepares a verification; nothing is checked yet.</summary>
     internal ProgramVerifier(VerifierInput input, VerifierLog log)
@@ -21,10 +21,11 @@ internal sealed partial class ProgramVerifier
         Insns = (Insn[])input.Insns.Clone();
         Aux = new InsnAux[Insns.Length];
         foreach (BpfMap map in input.Maps) Maps.Add(SpecOf(map));
-        bool privileged = input.Attributes.Privileged;
-        AllowUninitStack = AllowPtrLeaks = BypassSpec = BpfCapable = privileged;
+        AllowUninitStack = AllowPtrLeaks = BypassSpec = input.Attributes.Capabilities.Allows(Capabilities.Perfmon);
+        BpfCapable = input.Attributes.Capabilities.Allows(Capabilities.Bpf);
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
-        TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
+        TestRegInvariants = BpfCapable && (input.Attributes.Flags & FlagTestRegInvariants) != 0;
+        TestStateFreq = BpfCapable && (input.Attributes.Flags & FlagTestStateFreq) != 0;
     }
 
     /// <summary>What programs may rely on of a map: with its content, if that is global data that nobody can change any more.</summary>
@@ -81,9 +82,13 @@ internal sealed partial class ProgramVerifier
         CheckEncodings();
         CheckCfg();
         ComputePostorder();
-        _compare = new StateCompare(Aux, AllowUninitStack, exploreAluLimits: false, Input.CompareAllNumbers);
+        _compare = new StateCompare(Aux, AllowUninitStack, Input.CompareAllNumbers);
         _explored = new ExploredStates(Insns.Length);
-        _stackLiveness = new StackLiveness(Insns, ContainingSubprog, Subprogs, i => Aux[i].CallsCallback);
+        _stackLiveness = new StackLiveness(Insns, ContainingSubprog, Subprogs, i => Aux[i].CallsCallback)
+        {
+            Trace = Log.Detailed ? Verbose : null,
+            IsPrunePoint = i => Aux[i].PrunePoint,
+        };
         CheckAttachTarget();
         ComputeLoops();
         ComputeLiveRegisters();
@@ -93,7 +98,7 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
-        AddLoopStacks();
+        CheckTailCallMaps();
     }
 
     private void CheckEncodings()
@@ -113,7 +118,12 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
+        // Indexes that came with an array of descriptors are resolved before.
+        if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
+        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        // Maps are numbered in the order of their first use.
+        if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
         CheckMapCompatible(map);
         if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx) return;

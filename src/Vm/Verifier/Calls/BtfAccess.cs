@@ -77,7 +77,7 @@ internal sealed partial class ProgramVerifier
         bool untrusted = false;
         while (true)
         {
-            BtfStep step = BtfWalk.Step(pointee, at, size);
+            BtfStep step = BtfWalk.Step(pointee, at, size, untrusted);
             untrusted |= step.Untrusted;
             switch (step.Kind)
             {

@@ -55,21 +55,10 @@ internal sealed partial class ProgramVerifier
         SetHelperResult(meta, insnIdx, percpuAllocation);
         RefineHelperResult(meta);
         CheckMapHelperCompatible(meta);
-        if (helper.Id == HelperId.GetFuncIp) CheckFuncIp(helper);
+        if (helper.Id == HelperId.GetFuncIp) CheckGetFuncIp(helper);
         if (helper.Id == HelperId.TailCall) return FollowTailCall();
         if (changesData) ClearAllPacketPointers();
         return insnIdx + 1;
-    }
-
-    /// <summary>The address of the function is known where a probe or a trampoline sits on one.</summary>
-    private void CheckFuncIp(HelperPrototype helper)
-    {
-        const uint traceFentry = 24, modifyReturn = 26;
-        ProgramAttributes program = Input.Attributes;
-        if (program is { Type: ProgramType.Tracing, ExpectedAttachType: < traceFentry or > modifyReturn })
-            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
-        if (program.Type is not (ProgramType.Tracing or ProgramType.Kprobe))
-            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(uint)program.Type}");
     }
 
     /// <summary>
@@ -116,6 +105,18 @@ internal sealed partial class ProgramVerifier
         return helper;
     }
 
+    /// <summary>The address of the traced function is known where a trampoline or a kprobe calls the program.</summary>
+    private void CheckGetFuncIp(HelperPrototype helper)
+    {
+        const uint traceFentry = 24, modifyReturn = 26;
+        ProgramAttributes program = Input.Attributes;
+        if (program.Type == ProgramType.Kprobe) return;
+        if (program.Type != ProgramType.Tracing)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(int)program.Type}");
+        if (program.ExpectedAttachType is < traceFentry or > modifyReturn)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
+    }
+
     private void ReleaseHelperArgument(CallMeta meta)
     {
         HelperPrototype helper = meta.Helper;
@@ -158,7 +159,8 @@ internal sealed partial class ProgramVerifier
                 changesData = true;
                 break;
             case HelperId.PerCpuPtr or HelperId.ThisCpuPtr:
-                return Regs[1].Type.Has(RegType.MemRcu);
+                Aux[insnIdx].PercpuObject = Regs[1].Type.Has(RegType.MemRcu);
+                return Aux[insnIdx].PercpuObject;
         }
 
         return false;

@@ -126,8 +126,8 @@ internal sealed partial class ProgramVerifier
             case RegType.PtrToBtfId:
                 CheckBtfAccess(regno, reg.Off, accessSize, AccessType.Read, -1);
                 return;
-            case RegType.PtrToCtx when IsContextUnconverted:
-                // The program sees the context as it is: every byte up to the last must be allowed, which its check tells.
+            case RegType.PtrToCtx when !HasConvertedContext:
+                // The context has no layout: every byte up to the last must be allowed, which its check tells.
                 if (accessSize == 0)
                 {
                     if (!zeroSizeAllowed) Reject(Errno.EACCES);
@@ -142,10 +142,10 @@ internal sealed partial class ProgramVerifier
         Reject(Errno.EACCES, $"R{regno} type={RegTypeName(reg.Type)} expected={RegTypeName(RegType.PtrToStack)}");
     }
 
-    /// <summary>Whether accesses to the context are run as they are written, not rewritten to the kernel's structure.</summary>
-    private bool IsContextUnconverted => Input.Attributes.Type is ProgramType.Kprobe or ProgramType.Tracepoint or ProgramType.RawTracepoint
-        or ProgramType.RawTracepointWritable or ProgramType.Tracing or ProgramType.Lsm or ProgramType.Syscall or ProgramType.StructOps
-        or ProgramType.Netfilter or ProgramType.Ext;
+    /// <summary>Whether programs see the context in another form than the kernel; what they see elsewhere is the memory itself.</summary>
+    private bool HasConvertedContext => Input.Attributes.Type is not (ProgramType.Kprobe or ProgramType.Tracepoint
+        or ProgramType.RawTracepoint or ProgramType.RawTracepointWritable or ProgramType.Tracing or ProgramType.Lsm or ProgramType.Syscall
+        or ProgramType.StructOps or ProgramType.Netfilter or ProgramType.Ext);
 
     private void RejectWrite(int regno, AccessType type)
     {
