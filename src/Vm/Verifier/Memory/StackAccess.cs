@@ -134,6 +134,7 @@ internal sealed partial class ProgramVerifier
         }
         else if (dst >= 0)
         {
+            // Unlike a move or a narrow fill this gives no id: a slot whose pointer was lost is not linked to its fills.
             Regs[dst] = spilled;
         }
         else if (!AllowPtrLeaks && spilled.Type != RegType.Scalar)

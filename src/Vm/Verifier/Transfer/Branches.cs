@@ -213,8 +213,8 @@ internal sealed partial class ProgramVerifier
             }
         }
 
-        bool comparesNull = byRegister ? here[insn.Src].IsNull : insn.Imm == 0;
-        if (op is JmpOp.Jeq or JmpOp.Jne && dst.Type.MayBeNull() && comparesNull)
+        // Only the number 0 in the instruction itself is a test for NULL; a register that holds it is none.
+        if (op is JmpOp.Jeq or JmpOp.Jne && dst.Type.MayBeNull() && !byRegister && insn.Imm == 0)
         {
             MarkPtrOrNullRegs(State, insn.Dst, op == JmpOp.Jne);
             MarkPtrOrNullRegs(other, insn.Dst, op == JmpOp.Jeq);
