@@ -62,6 +62,7 @@ public sealed class Machine : IDisposable
             CreateMap = Platform.CreateMap,
             Hooks = Hooks,
             KernelBtf = KernelBtf,
+            SymbolAddress = spec.KernelBtf == null ? Profile.KernelProfile.Embedded.SymbolAddress : null,
             Now = () => NowNs,
             Capabilities = spec.Capabilities,
             Kernel = _kernel,

@@ -29,6 +29,9 @@ public sealed record VerifierCase(string File, int Line, string Name, ProgramTyp
     public static IReadOnlyList<VerifierCase> All { get; } =
         [.. Directory.GetFiles(Repository.PathOf("tests", "data", "verifier"), "*.bpf").Order(StringComparer.Ordinal).SelectMany(Read)];
 
+    /// <summary>BPF_* attach type that the program is loaded with.</summary>
+    public uint AttachType { get; init; }
+
     public override string ToString() => $"{Path.GetFileName(File)}:{Line} {Name}";
 
     private static IEnumerable<VerifierCase> Read(string file)

@@ -42,6 +42,9 @@ internal sealed class BpfEnvironment
     /// <summary>The kernel's BTF, null if the profile has none.</summary>
     public BtfData? KernelBtf { get; init; }
 
+    /// <summary>Address of a kernel symbol by name, 0 if the kernel knows none such; null if it is taken to know all.</summary>
+    public Func<string, ulong>? SymbolAddress { get; init; }
+
     /// <summary>Nanoseconds since the simulated boot.</summary>
     public required Func<ulong> Now { get; init; }
 

@@ -49,6 +49,8 @@ public sealed partial class BpfSyscall
             Btf = btf?.Data,
             FuncInfos = attr.FuncInfo,
             LineInfos = attr.LineInfo,
+            SymbolAddress = _environment.SymbolAddress,
+            CpuCount = _environment.Cpus,
             LogLevel = attr.LogLevel,
         });
         attr.Hint = verdict.Hint;

@@ -252,6 +252,9 @@ internal sealed partial class ProgramVerifier
     {
         if (meta.MapIndex < 0) RejectBug("unexpected null map_ptr");
         MapSpec map = Maps[meta.MapIndex];
+        ref InsnAux aux = ref Aux[InsnIdx];
+        long key = meta.ConstMapKey >= 0 ? meta.ConstMapKey + 1 : -1;
+        aux.MapKey = aux.MapKey == 0 || aux.MapKey == key ? key : -1;
         bool always = meta.Helper.Id == HelperId.MapLookupElem && ElidesNullCheck(map) && meta.ConstMapKey >= 0
             && meta.ConstMapKey < map.MaxEntries;
         if (always) flags &= ~RegType.PtrMaybeNull;

@@ -1,4 +1,5 @@
 using BpfSim.Maps;
+using BpfSim.Vm.Isa;
 using BpfSim.Vm.Verifier.Exploration;
 using BpfSim.Vm.Verifier.State;
 
@@ -79,7 +80,7 @@ internal sealed partial class ProgramVerifier
             }
             else
             {
-                bool mayGoto = Insns[insnIdx].Code == 0xe5;
+                bool mayGoto = Insns[insnIdx].Code == ((byte)InsnClass.Jmp | (byte)JmpOp.Jcond);
                 if (mayGoto && old.MayGotoDepth != cur.MayGotoDepth && _compare.Equal(old, cur, Exactness.RangeWithin, IdGenerator))
                     return true;
                 if (aux.CallsCallback)

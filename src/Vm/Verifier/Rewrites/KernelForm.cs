@@ -178,7 +178,7 @@ internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAu
         };
     }
 
-    private static Insn WithMode(in Insn insn, MemMode mode) => new((int)insn.Class | (int)insn.Size | (int)mode, insn.Dst, insn.Src, insn.Off, insn.Imm);
+    internal static Insn WithMode(in Insn insn, MemMode mode) => new((int)insn.Class | (int)insn.Size | (int)mode, insn.Dst, insn.Src, insn.Off, insn.Imm);
 
     /// <summary>Emits what the kernel puts in place of an instruction; false if it leaves it alone.</summary>
     private bool Replace(in Insn insn, in InsnAux facts, int original, int slot)

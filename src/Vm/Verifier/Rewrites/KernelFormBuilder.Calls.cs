@@ -18,7 +18,7 @@ internal sealed partial class KernelFormBuilder
     /// <summary>GFP_ATOMIC and GFP_KERNEL: whether an allocation may not, or may, wait.</summary>
     private const int Atomic = 0x820, MayWait = 0xcc0;
 
-    /// <summary>Stands for addresses of the kernel's own objects, which nothing here has.</summary>
+    /// <summary>Stands for addresses of the kernel's own variables and objects: they differ from boot to boot, and a made-up one would mislead.</summary>
     private const ulong Unknown = 0;
 
     private static readonly int s_exchange = InsnTable.Find(InsnOp.AtomicXchg, MemSize.Dw)!.Imm.Values[0];
@@ -29,12 +29,12 @@ internal sealed partial class KernelFormBuilder
         {
             case HelperId.MapLookupElem when facts.MapIndex > 0: return Lookup(insn, maps[facts.MapIndex - 1]);
             case HelperId.GetSmpProcessorId:
-                Emit(Alu64 | (int)AluOp.Mov, 0, 0, 0, (int)(input.SymbolAddress?.Invoke("cpu_number") ?? 0));
+                Emit(Alu64 | (int)AluOp.Mov, 0, 0, 0, (int)Unknown);
                 ToThisCpu();
                 Load(Word, 0, 0, 0);
                 return true;
             case HelperId.Jiffies64:
-                EmitAddress(0, input.SymbolAddress?.Invoke("jiffies") ?? Unknown);
+                EmitAddress(0, Unknown);
                 Load(Long, 0, 0, 0);
                 return true;
             case HelperId.Loop when facts.LoopCallback > 0: return Loop(functions[facts.LoopCallback - 1].Start, original);

@@ -125,7 +125,7 @@ internal static class Rewriter
             ref readonly Insn insn = ref work[i];
             if (insn.Class != InsnClass.Ldx || !IsKernelPointer(aux[i].PtrType)) continue;
             MemMode mode = insn.Mode == MemMode.MemSx ? MemMode.ProbeMemSx : MemMode.ProbeMem;
-            work[i] = insn with { Code = (byte)((insn.Code & ~0xe0) | (int)mode) };
+            work[i] = KernelFormBuilder.WithMode(insn, mode);
         }
     }
 
