@@ -102,6 +102,7 @@ public sealed class ObjectVerifier
             SymbolAddress = _profile.SymbolAddress,
             LogLevel = LogLevel,
             CpuCount = PossibleCpus,
+            VerdictOnly = true,
         };
         VerifierResult result = EbpfVerifier.Verify(input);
         var verdict = new ProgramVerdict(linked, result.Errno, result.Message) { Result = result, Log = result.Log };

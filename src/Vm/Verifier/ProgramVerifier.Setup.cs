@@ -11,7 +11,7 @@ namespace BpfSim.Vm.Verifier;
 
 internal sealed partial class ProgramVerifier
 {
-    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3;
+    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3, FlagTestRegInvariants = 1 << 7;
 
     /// <summary>Prepares a verification; nothing is checked yet.</summary>
     internal ProgramVerifier(VerifierInput input, VerifierLog log)
@@ -24,6 +24,7 @@ internal sealed partial class ProgramVerifier
         AllowUninitStack = AllowPtrLeaks = BypassSpec = input.Attributes.Capabilities.Allows(Capabilities.Perfmon);
         BpfCapable = input.Attributes.Capabilities.Allows(Capabilities.Bpf);
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
+        TestRegInvariants = BpfCapable && (input.Attributes.Flags & FlagTestRegInvariants) != 0;
         TestStateFreq = BpfCapable && (input.Attributes.Flags & FlagTestStateFreq) != 0;
     }
 
@@ -97,7 +98,6 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
-        AddLoopStacks();
         CheckTailCallMaps();
     }
 
@@ -118,9 +118,12 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        if (insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue && !Input.HasFdArray)
-            Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
-        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
+        // Indexes that came with an array of descriptors are resolved before.
+        if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
+        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        // Maps are numbered in the order of their first use.
+        if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
         CheckMapCompatible(map);
         if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx) return;
@@ -184,7 +187,7 @@ internal sealed partial class ProgramVerifier
                 CheckFunction(i);
                 string safe = $"Func#{i} ('{subprog.Name}') is safe for any args that match its prototype\n";
                 _safeFunctions.Append(safe);
-                Verbose(safe);
+                if (Log.Enabled) Verbose(safe);
                 subprog.Verified = true;
                 again = true;
             }

@@ -30,11 +30,15 @@ public static class EbpfVerifier
 
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
-        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
+        // The statistics count the stack that the rewrites add.
+        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !log.Statistics) ? null
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
+        if (rewritten != null) verifier.AddLoopStacks(rewritten.OriginalSlots);
+        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Level != 0 ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
-            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.CountedStack))}\n");
+            log.Append($"stack depth {string.Join('+', verifier.ListedStacks(rewritten?.OriginalSlots))}\n");
         }
 
         if (input.LogLevel != 0)
@@ -43,9 +47,6 @@ public static class EbpfVerifier
                 $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
         }
 
-        RewrittenProgram? rewritten = errno != Errno.None ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
-        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
         string? hint = message == null ? null : Explain(input, verifier, trace, message);
         var result = new VerifierResult
         {
@@ -55,9 +56,7 @@ public static class EbpfVerifier
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
-            Shown = shown?.Insns ?? [],
-            ShownOriginalSlots = shown?.OriginalSlots ?? [],
-            ShownCallNames = shown?.CallNames ?? new Dictionary<int, string>(),
+            KernelForm = rewritten == null ? null : KernelForm.WhenAsked(rewritten, verifier, input),
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],

@@ -4,6 +4,7 @@ using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier.Exploration;
+using BpfSim.Vm.Verifier.Rewrites;
 
 namespace BpfSim.Vm.Verifier;
 
@@ -46,10 +47,8 @@ public sealed record VerifierInput
     /// <summary>BPF_LOG_* bits: 1, 2 and 4.</summary>
     public uint LogLevel { get; init; } = 1;
 
-    /// <summary>
-    /// Whether the loader gave descriptors beside the instructions (fd_array), so that loads may name maps by index.
-    /// </summary>
-    public bool HasFdArray { get; init; }
+    /// <summary>Only the verdict is asked for: an accepted program is not rewritten.</summary>
+    public bool VerdictOnly { get; init; }
 
     /// <summary>Who watches the walk; null for nobody.</summary>
     internal IExplorationObserver? Observer { get; init; }
@@ -86,13 +85,16 @@ public sealed record VerifierResult
     /// The program as the kernel shows it after its rewrites (bpf_prog_info.xlated_prog_insns). Engines run <see cref="Xlated"/>:
     /// contexts and maps of the simulation are not laid out as the kernel's.
     /// </summary>
-    public Insn[] Shown { get; init; } = [];
+    public Insn[] Shown => KernelForm?.Value.Insns ?? [];
 
     /// <summary>For each shown slot, the slot of the loaded program that it stands for.</summary>
-    public int[] ShownOriginalSlots { get; init; } = [];
+    public int[] ShownOriginalSlots => KernelForm?.Value.OriginalSlots ?? [];
 
     /// <summary>By shown slot, the kernel functions that calls go to where these are not the helpers themselves.</summary>
-    public IReadOnlyDictionary<int, string> ShownCallNames { get; init; } = new Dictionary<int, string>();
+    public IReadOnlyDictionary<int, string> ShownCallNames => KernelForm?.Value.CallNames ?? new Dictionary<int, string>();
+
+    /// <summary>What is shown, made when it is first looked at: verdicts and runs do without.</summary>
+    internal Lazy<KernelForm>? KernelForm { get; init; }
 
     /// <summary>First xlated slot of every function.</summary>
     public int[] FunctionStarts { get; init; } = [0];

@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Programs;
 using static BpfSim.Vm.Programs.ProgramType;
@@ -28,7 +27,14 @@ public static class ProgramTypeTable
         Row(Syscall, "syscall", CheckSyscall), Row(Netfilter, "netfilter", null, Bool),
     ];
 
-    private static readonly FrozenDictionary<ProgramType, ProgramTypeInfo> s_byType = Rows.ToFrozenDictionary(r => r.Type);
+    private static readonly ProgramTypeInfo?[] s_byType = ByType();
+
+    private static ProgramTypeInfo?[] ByType()
+    {
+        var byType = new ProgramTypeInfo?[(int)Netfilter + 1];
+        for (int i = 0; i < Rows.Count; i++) byType[(int)Rows[i].Type] = Rows[i];
+        return byType;
+    }
 
     /// <summary>Most instructions that a loader with CAP_BPF may give.</summary>
     public const int MaxInsnsCapable = 1_000_000;
@@ -49,7 +55,7 @@ public static class ProgramTypeTable
     };
 
     /// <summary>The row of a type; null for Unspec and unknown numbers.</summary>
-    public static ProgramTypeInfo? Find(ProgramType type) => s_byType.GetValueOrDefault(type);
+    public static ProgramTypeInfo? Find(ProgramType type) => (uint)type < (uint)s_byType.Length ? s_byType[(int)type] : null;
 
     private static ProgramTypeInfo Row(
         ProgramType type, string name, Func<ContextQuery, ContextAccess>? context = null,

@@ -173,6 +173,8 @@ internal sealed partial class ProgramVerifier
     private void ResolveBtfVariable(int insnIdx)
     {
         uint id = (uint)Insns[insnIdx].Imm;
+        // The second half names the BTF of a module; there are no modules here.
+        if (Insns[insnIdx + 1].Imm != 0) Reject(Errno.EINVAL, "invalid module BTF object FD specified.");
         if (KernelBtf.Find(id) is not { Id: > 0 } type)
         {
             Reject(Errno.ENOENT, $"ldimm64 insn specifies invalid btf_id {id}.");

@@ -159,7 +159,8 @@ internal sealed partial class ProgramVerifier
                 changesData = true;
                 break;
             case HelperId.PerCpuPtr or HelperId.ThisCpuPtr:
-                return Regs[1].Type.Has(RegType.MemRcu);
+                Aux[insnIdx].PercpuObject = Regs[1].Type.Has(RegType.MemRcu);
+                return Aux[insnIdx].PercpuObject;
         }
 
         return false;

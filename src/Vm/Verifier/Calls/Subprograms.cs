@@ -123,7 +123,7 @@ internal sealed partial class ProgramVerifier
         State.SetFrame(State.CurFrame, null);
         State.CurFrame--;
         // A callback is simulated until its state converges: numbers that nobody needed exactly may be anything.
-        if (callback && FindPreviousEntry(State.Parent, next) is { } previous && SameCallSites(previous, State)) WidenImpreciseScalars(previous, State);
+        if (callback && FindPreviousEntry(State, next) is { } previous) WidenImpreciseScalars(previous, State);
         return next;
     }
 

@@ -21,12 +21,12 @@ internal sealed class BacktrackSet
         Frame = frame;
     }
 
+    /// <summary>Whether nothing is traced in this frame and those above it.</summary>
     public bool IsEmpty
     {
         get
         {
-            if (_regs[Frame] != 0 || _slots[Frame] != 0) return false;
-            for (int i = 0; i < Frame; i++)
+            for (int i = Frame; i >= 0; i--)
             {
                 if (_regs[i] != 0 || _slots[i] != 0) return false;
             }

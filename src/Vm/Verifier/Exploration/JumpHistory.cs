@@ -31,6 +31,9 @@ internal struct HistoryEntry
 /// <summary>The entries between two checkpoints; a growing array that is copied by value.</summary>
 internal sealed class JumpHistory
 {
+    /// <summary>Most entries there can be: the kernel's have 16 bytes, and its kmalloc gives at most 4 MiB in one piece.</summary>
+    public const int Limit = (4 << 20) / 16;
+
     public HistoryEntry[] Entries = [];
     public int Count;
 

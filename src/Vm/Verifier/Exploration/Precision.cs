@@ -13,6 +13,7 @@ internal sealed partial class ProgramVerifier
     private const uint ArgumentRegs = 0b111110;
     private static readonly HistoryEntry s_noEntry;
     private readonly BacktrackSet _backtrack = new();
+    private readonly TracedRegs _traced = new();
 
     /// <summary>Index of the running instruction's history entry, -1 if it has none yet.</summary>
     private int _currentHistory = -1;
@@ -29,7 +30,7 @@ internal sealed partial class ProgramVerifier
         }
 
         bool changed = false;
-        MarkBack(State, ref changed);
+        if (MarkBack(State, ref changed) && regno >= 0) _traced.Add(State.History.Count, InsnIdx, State.CurFrame, regno);
     }
 
     private void PushHistory(HistoryFlags flags, ulong linked)
@@ -43,6 +44,7 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
+        if (State.History.Count == JumpHistory.Limit) Reject(Errno.ENOMEM);
         _currentHistory = State.History.Count;
         ref HistoryEntry entry = ref State.History.Add();
         entry.Idx = InsnIdx;
@@ -51,11 +53,11 @@ internal sealed partial class ProgramVerifier
         entry.LinkedRegs = linked;
     }
 
-    /// <summary>Goes back from a state, with what <see cref="_backtrack"/> holds, to where the values came from.</summary>
-    private void MarkBack(VerifierState start, ref bool changed)
+    /// <summary>Goes back from a state, with what <see cref="_backtrack"/> holds, to where the values came from. False: that could not be told.</summary>
+    private bool MarkBack(VerifierState start, ref bool changed)
     {
         BacktrackSet bt = _backtrack;
-        if (bt.IsEmpty) return;
+        if (bt.IsEmpty) return true;
         VerifierState? st = start;
         int first = st.FirstInsnIdx, last = st.InsnIdx, subsequent = -1;
         bool skipFirst = true;
@@ -66,7 +68,7 @@ internal sealed partial class ProgramVerifier
             if (last < 0)
             {
                 MarkGlobalArguments(st, ref changed);
-                return;
+                return true;
             }
 
             int history = st.History.Count;
@@ -79,10 +81,11 @@ internal sealed partial class ProgramVerifier
                 {
                     MarkAllPrecise(start);
                     bt.Reset(0);
-                    return;
+                    return false;
                 }
 
-                if (bt.IsEmpty) return;
+                if (st == State) ForgetTraced(history, i);
+                if (bt.IsEmpty) return true;
                 subsequent = i;
                 i = PreviousInsn(st, i, ref history);
                 if (i < 0 && i != int.MinValue) RejectBug($"backtracking idx {i}");
@@ -92,15 +95,28 @@ internal sealed partial class ProgramVerifier
             st = st.Parent;
             if (st == null) break;
             MarkInState(st, ref changed);
-            if (bt.IsEmpty) return;
+            if (bt.IsEmpty) return true;
             subsequent = first;
             last = st.LastInsnIdx;
             first = st.FirstInsnIdx;
         }
 
-        if (bt.IsEmpty) return;
+        if (bt.IsEmpty) return true;
         MarkAllPrecise(start);
         bt.Reset(0);
+        return false;
+    }
+
+    // The log of all paths shows every step.
+    private void ForgetTraced(int history, int idx)
+    {
+        if (Log.Detailed) return;
+        BacktrackSet bt = _backtrack;
+        for (uint mask = bt.Regs; mask != 0; mask &= mask - 1)
+        {
+            int regno = BitOperations.TrailingZeroCount(mask);
+            if (_traced.Has(history, idx, bt.Frame, regno)) bt.ClearReg(regno);
+        }
     }
 
     // The entry of a global function: its arguments come from anywhere.
@@ -197,7 +213,7 @@ internal sealed partial class ProgramVerifier
         ref readonly HistoryEntry entry = ref recorded ? ref st.History.Entries[history - 1] : ref s_noEntry;
         // Arithmetic on other registers is most of what is passed.
         if (entry.LinkedRegs == 0 && insn.Class is InsnClass.Alu or InsnClass.Alu64) return BacktrackAlu(insn);
-        SyncLinkedBack(entry.LinkedRegs);
+        if (entry.LinkedRegs != 0) SyncLinkedBack(entry.LinkedRegs);
         bool known = insn.Class switch
         {
             InsnClass.Alu or InsnClass.Alu64 => BacktrackAlu(insn),
@@ -208,14 +224,13 @@ internal sealed partial class ProgramVerifier
             _ => BacktrackLd(insn, idx, subsequent),
         };
         if (!known) return false;
-        SyncLinkedBack(entry.LinkedRegs);
+        if (entry.LinkedRegs != 0) SyncLinkedBack(entry.LinkedRegs);
         return true;
     }
 
     private void SyncLinkedBack(ulong linked)
     {
         int count = (int)(linked & 15);
-        if (count == 0) return;
         bool any = false;
         for (int i = 0; i < count && !any; i++)
         {
@@ -260,16 +275,7 @@ internal sealed partial class ProgramVerifier
         BacktrackSet bt = _backtrack;
         // A number cannot be the address: the difference of two pointers must be involved.
         if (bt.HasReg(insn.Dst)) return false;
-        if (insn.Class == InsnClass.Stx && insn.Mode == MemMode.Atomic && (insn.Imm & 1) != 0 && insn.Imm != 0x110)
-        {
-            int loaded = insn.Imm == 0xf1 ? 0 : insn.Src;
-            if (bt.HasReg(loaded))
-            {
-                bt.ClearReg(loaded);
-                if ((entry.Flags & HistoryFlags.StackAccess) != 0) bt.SetSlot(FrameOfEntry(entry), SlotOfEntry(entry));
-            }
-        }
-
+        // Linux 6.18 takes an atomic operation that fetches for a store alone: the register it loads stays traced.
         if ((entry.Flags & HistoryFlags.StackAccess) == 0) return true;
         int frame = FrameOfEntry(entry), slot = SlotOfEntry(entry);
         if (!bt.HasSlot(frame, slot)) return true;

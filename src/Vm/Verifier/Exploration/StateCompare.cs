@@ -27,7 +27,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
 
     private readonly uint[] _oldIds = new uint[MaxIds];
     private readonly uint[] _newIds = new uint[MaxIds];
-    private int _ids;
+    private int _ids, _loners;
     private uint _temporaryId;
     private RegisterState _unbound = UnknownScalar();
 
@@ -42,7 +42,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
     public bool Equal(VerifierState old, VerifierState cur, Exactness exact, uint idGenerator)
     {
         if (old.CurFrame != cur.CurFrame) return false;
-        _ids = 0;
+        _ids = _loners = 0;
         _temporaryId = idGenerator;
         if (old.Speculative && !cur.Speculative) return false;
         if (old.InSleepable != cur.InSleepable) return false;
@@ -78,7 +78,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
             if (_newIds[i] == cur) return false;
         }
 
-        if (_ids == MaxIds) return false;
+        if (_ids + _loners == MaxIds) return false;
         _oldIds[_ids] = old;
         _newIds[_ids++] = cur;
         return true;
@@ -87,6 +87,8 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
     // A number without id is related to nobody, so it may stand for one with an id of its own only.
     private bool CheckScalarIds(uint old, uint cur)
     {
+        // Two of them are a pair that nobody else will ask for, but it takes its place.
+        if (old == 0 && cur == 0) return _ids + _loners++ < MaxIds;
         if (old == 0) old = ++_temporaryId;
         if (cur == 0) cur = ++_temporaryId;
         return CheckIds(old, cur);
@@ -135,15 +137,13 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
         }
     }
 
-    private bool AllMisc(in StackSlot slot)
-    {
-        for (int i = 0; i < 8; i++)
-        {
-            SlotType type = slot.Types[i];
-            if (type != SlotType.Misc && !(type == SlotType.Invalid && allowUninitStack)) return false;
-        }
+    // Eight bytes of anything are an unknown number, and the other way round.
+    private bool IsNumber(in StackSlot slot) => slot.IsSpilledScalar64 || IsAnything(slot.Types);
 
-        return true;
+    private bool IsAnything(SlotTypes types)
+    {
+        ulong misc = SlotTypes.All(SlotType.Misc).Word;
+        return allowUninitStack ? (types.Word & ~misc) == 0 : types.Word == misc;
     }
 
     private bool StackSafe(FuncFrame old, FuncFrame cur, Exactness exact)
@@ -158,9 +158,10 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
 
     private bool SlotSafe(ref StackSlot old, FuncFrame cur, int spi, Exactness exact)
     {
-        bool present = spi < cur.StackSlots;
         // Most slots of most states are untouched.
         if (exact == Exactness.NotExact && old.Types.Word == 0) return true;
+        bool present = spi < cur.StackSlots;
+        bool numbers = present && IsNumber(old) && IsNumber(cur.Stack[spi]);
         for (int i = 0; i < 8; i++)
         {
             SlotType type = old.Types[i];
@@ -168,12 +169,9 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
             if (type == SlotType.Invalid || (allowUninitStack && type == SlotType.Misc)) continue;
             if (!present) return false;
             ref StackSlot now = ref cur.Stack[spi];
-            bool oldMisc = AllMisc(old), nowMisc = AllMisc(now);
-            if ((old.IsSpilledScalar64 || oldMisc) && (now.IsSpilledScalar64 || nowMisc))
+            if (numbers)
             {
-                // Eight bytes of anything are an unknown number, and the other way round.
-                RegisterState unbound = _unbound;
-                ref RegisterState oldReg = ref old.IsSpilledScalar64 ? ref old.Spilled : ref unbound;
+                ref RegisterState oldReg = ref old.IsSpilledScalar64 ? ref old.Spilled : ref _unbound;
                 ref RegisterState nowReg = ref now.IsSpilledScalar64 ? ref now.Spilled : ref _unbound;
                 return RegSafe(ref oldReg, ref nowReg, exact);
             }

@@ -92,7 +92,13 @@ internal sealed partial class ProgramVerifier
         MarkRegConstZero(dst);
     }
 
-    private void MarkRegConstZero(int regno) => Regs[regno].MarkZeroScalar();
+    private void MarkRegConstZero(int regno)
+    {
+        // A frame number that the register had as a stack pointer outlives this, see TakeOver.
+        int frame = Regs[regno].FrameNo;
+        Regs[regno].MarkZeroScalar();
+        Regs[regno].FrameNo = frame;
+    }
 
     private static int WidthOf(in RegisterState reg) => 64 - BitOperations.LeadingZeroCount(reg.UMax);
 

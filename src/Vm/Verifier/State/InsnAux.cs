@@ -70,11 +70,17 @@ internal struct InsnAux
     /// <summary>Storage helpers and allocations here must not sleep.</summary>
     public bool StorageGetFuncAtomic;
 
-    /// <summary>The call runs in a context that cannot sleep.</summary>
-    public bool NonSleepable;
-
     /// <summary>Loads and stores: some path accessed something else than the own frame at a fixed offset.</summary>
     public bool NotOwnStack;
+
+    /// <summary>64-bit arithmetic on an arena address, which is 32 bits wide.</summary>
+    public bool InArena;
+
+    /// <summary>Calls for this or another CPU's copy: of an object that the program allocated itself.</summary>
+    public bool PercpuObject;
+
+    /// <summary>Kfunc calls: the size of the object that is allocated, or where in the object its list or tree node lies.</summary>
+    public int KfuncArg;
 
     /// <summary>A barrier stands before the instruction, because what follows must not be done by a misspeculating CPU.</summary>
     public bool Barrier;
@@ -87,7 +93,4 @@ internal struct InsnAux
 
     /// <summary>How far the pointer may move.</summary>
     public uint AluLimit;
-
-    /// <summary>Kfunc calls: what they pass on to the rewrites (allocated object's size, and so on).</summary>
-    public ulong KfuncArg;
 }
