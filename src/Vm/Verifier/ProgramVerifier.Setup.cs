@@ -128,9 +128,10 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        if (insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue && !Input.HasFdArray)
-            Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
-        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
+        // Indexes that came with an array of descriptors are resolved before.
+        if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
+        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         // Maps are numbered in the order of their first use.
         if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
@@ -196,7 +197,7 @@ internal sealed partial class ProgramVerifier
                 CheckFunction(i);
                 string safe = $"Func#{i} ('{subprog.Name}') is safe for any args that match its prototype\n";
                 _safeFunctions.Append(safe);
-                Verbose(safe);
+                if (Log.Enabled) Verbose(safe);
                 subprog.Verified = true;
                 again = true;
             }

@@ -34,11 +34,11 @@ public static class EbpfVerifier
         RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !log.Statistics) ? null
             : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
         if (rewritten != null) verifier.AddLoopStacks(rewritten.OriginalSlots);
-        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
+        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Level != 0 ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
-            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.CountedStack))}\n");
+            log.Append($"stack depth {string.Join('+', verifier.ListedStacks(rewritten?.OriginalSlots))}\n");
         }
 
         if (input.LogLevel != 0)

@@ -13,7 +13,7 @@ public static class HelperAvailability
     /// <summary>Helpers that an unprivileged program may call, where its type may.</summary>
     private static readonly HashSet<int> s_unprivileged =
     [
-        1, 2, 3, 5, 7, 8, 12, 15, 14, 16, 17, 26, 28, 34, 42, 46, 47, 68, 79, 80, 81, 83, 87, 88, 89, 107, 108, 118, 123, 125, 130, 131, 132, 133,
+        1, 2, 3, 5, 7, 8, 12, 15, 14, 16, 17, 26, 28, 34, 42, 46, 47, 68, 79, 80, 81, 83, 87, 88, 89, 107, 108, 123, 125, 130, 131, 132, 133,
         134, 160, 208,
     ];
 

@@ -291,6 +291,9 @@ internal sealed partial class ProgramVerifier
             flags |= RegType.MemRcu;
             if (field.Kind == SpecialFieldKind.KptrPercpu) flags |= RegType.MemPercpu;
             else if (kptr.Btf == BtfSource.Program) flags |= RegType.MemAlloc;
+            // What may hang in a list or tree is not owned by who only looked at it.
+            IReadOnlyList<SpecialField> record = RecordOf(kptr.Btf, kptr.BtfId);
+            if (HasField(record, SpecialFieldKind.ListNode) || HasField(record, SpecialFieldKind.RbNode)) flags |= RegType.NonOwnRef;
             return flags;
         }
 

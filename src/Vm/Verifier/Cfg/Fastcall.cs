@@ -83,6 +83,21 @@ internal sealed partial class ProgramVerifier
         }
     }
 
+    /// <summary>
+    /// Bytes of stack function by function, as level 4 lists them: of those that the rewrites left, and of the one that
+    /// they add for exceptions that nobody catches.
+    /// </summary>
+    internal IEnumerable<int> ListedStacks(int[]? leftSlots)
+    {
+        for (int i = 0; i < Subprogs.Count; i++)
+        {
+            Subprogram subprog = Subprogs[i];
+            if (i == 0 || leftSlots == null || leftSlots.Any(s => s >= subprog.Start && s < subprog.End)) yield return subprog.CountedStack;
+        }
+
+        if (leftSlots != null && !Subprogs.Exists(s => s.IsExceptionCallback) && leftSlots.Any(s => IsThrowCall(Insns[s]))) yield return 0;
+    }
+
     /// <summary>What the kernel's rewrites add to what is left: an inlined bpf_loop keeps three registers on the stack, a may_goto its count and the time.</summary>
     internal void AddLoopStacks(ReadOnlySpan<int> leftSlots)
     {

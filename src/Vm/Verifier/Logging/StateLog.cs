@@ -268,7 +268,7 @@ internal sealed partial class ProgramVerifier
     /// <summary>The source line of an instruction, when it is another one than the last printed.</summary>
     private void LogSourceLine(int insnIdx, string prefix)
     {
-        if (!Log.Enabled || FindSource(insnIdx) is not { } source || source == _previousSource) return;
+        if (Log.Level == 0 || FindSource(insnIdx) is not { } source || source == _previousSource) return;
         if (_previousSource is { } before && before.File == source.File && before.LineNumber == source.LineNumber) return;
         string file = source.File[(source.File.LastIndexOf('/') + 1)..];
         string line = source.Line.TrimStart();
