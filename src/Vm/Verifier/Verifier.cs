@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using BpfSim.Maps;
+using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier.Logging;
 using BpfSim.Vm.Verifier.Rewrites;
 
@@ -27,8 +28,9 @@ public static class EbpfVerifier
 
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
-        RewrittenProgram? rewritten = errno != Errno.None ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
+        // The statistics count the stack that the rewrites add.
+        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !log.Statistics) ? null
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
         if (rewritten != null) verifier.AddLoopStacks(rewritten.OriginalSlots);
         string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
         if (log.Statistics)

@@ -47,6 +47,9 @@ public sealed record VerifierInput
     /// <summary>BPF_LOG_* bits: 1, 2 and 4.</summary>
     public uint LogLevel { get; init; } = 1;
 
+    /// <summary>Only the verdict is asked for: an accepted program is not rewritten.</summary>
+    public bool VerdictOnly { get; init; }
+
     /// <summary>Who watches the walk; null for nobody.</summary>
     internal IExplorationObserver? Observer { get; init; }
 

@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Programs;
 using static BpfSim.Vm.Programs.ProgramType;
@@ -28,10 +27,35 @@ public static class ProgramTypeTable
         Row(Syscall, "syscall", CheckSyscall), Row(Netfilter, "netfilter", null, Bool),
     ];
 
-    private static readonly FrozenDictionary<ProgramType, ProgramTypeInfo> s_byType = Rows.ToFrozenDictionary(r => r.Type);
+    private static readonly ProgramTypeInfo?[] s_byType = ByType();
+
+    private static ProgramTypeInfo?[] ByType()
+    {
+        var byType = new ProgramTypeInfo?[(int)Netfilter + 1];
+        for (int i = 0; i < Rows.Count; i++) byType[(int)Rows[i].Type] = Rows[i];
+        return byType;
+    }
+
+    /// <summary>Most instructions that a loader with CAP_BPF may give.</summary>
+    public const int MaxInsnsCapable = 1_000_000;
+
+    /// <summary>Most instructions that a loader may give.</summary>
+    public static int MaxInsns(Capabilities loader) => loader.Allows(Capabilities.Bpf) ? MaxInsnsCapable : 4096;
+
+    /// <summary>What loading a program of a type takes, known or not.</summary>
+    public static Capabilities Needs(ProgramType type) => type switch
+    {
+        SocketFilter or CgroupSkb => Capabilities.None,
+        SchedCls or SchedAct or Xdp or LwtIn or LwtOut or LwtXmit or LwtSeg6local or SkSkb or SkMsg or FlowDissector or CgroupDevice
+            or CgroupSock or CgroupSockAddr or CgroupSockopt or CgroupSysctl or SockOps or Netfilter => Capabilities.Bpf | Capabilities.NetAdmin,
+        Kprobe or Tracepoint or PerfEvent or RawTracepoint or RawTracepointWritable or Tracing or Lsm or StructOps
+            => Capabilities.Bpf | Capabilities.Perfmon,
+        Ext => Capabilities.Bpf | Capabilities.NetAdmin | Capabilities.Perfmon,
+        _ => Capabilities.Bpf,
+    };
 
     /// <summary>The row of a type; null for Unspec and unknown numbers.</summary>
-    public static ProgramTypeInfo? Find(ProgramType type) => s_byType.GetValueOrDefault(type);
+    public static ProgramTypeInfo? Find(ProgramType type) => (uint)type < (uint)s_byType.Length ? s_byType[(int)type] : null;
 
     private static ProgramTypeInfo Row(
         ProgramType type, string name, Func<ContextQuery, ContextAccess>? context = null,
@@ -39,6 +63,7 @@ public static class ProgramTypeTable
         {
             Type = type,
             Name = name,
+            Needs = Needs(type),
             Sections = [.. SectionTable.All.Where(s => s.Type == type)],
             CheckContext = context ?? (query => ContextRules.Check(name, query)),
             AllowsHelper = (program, id) => HelperAvailability.Allows(name, program, id),

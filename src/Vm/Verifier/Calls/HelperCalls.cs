@@ -55,6 +55,7 @@ internal sealed partial class ProgramVerifier
         SetHelperResult(meta, insnIdx, percpuAllocation);
         RefineHelperResult(meta);
         CheckMapHelperCompatible(meta);
+        if (helper.Id == HelperId.GetFuncIp) CheckGetFuncIp(helper);
         if (helper.Id == HelperId.TailCall) return FollowTailCall();
         if (changesData) ClearAllPacketPointers();
         return insnIdx + 1;
@@ -102,6 +103,18 @@ internal sealed partial class ProgramVerifier
         if (!InSleepable && helper.MightSleep) Reject(Errno.EINVAL, "helper call might sleep in a non-sleepable prog");
         if (helper.MightSleep && NonSleepableRegion is { } region) Reject(Errno.EINVAL, $"sleepable helper {HelperName(helper)} in {region}");
         return helper;
+    }
+
+    /// <summary>The address of the traced function is known where a trampoline or a kprobe calls the program.</summary>
+    private void CheckGetFuncIp(HelperPrototype helper)
+    {
+        const uint traceFentry = 24, modifyReturn = 26;
+        ProgramAttributes program = Input.Attributes;
+        if (program.Type == ProgramType.Kprobe) return;
+        if (program.Type != ProgramType.Tracing)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(int)program.Type}");
+        if (program.ExpectedAttachType is < traceFentry or > modifyReturn)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
     }
 
     private void ReleaseHelperArgument(CallMeta meta)

@@ -11,6 +11,9 @@ namespace BpfSim.Vm.Verifier;
 // Calls of kernel functions by BTF: whether the program may make them, their effect on state, and r0 afterwards.
 internal sealed partial class ProgramVerifier
 {
+    /// <summary>Most different kfuncs that a program can call (MAX_KFUNC_DESCS).</summary>
+    private const int MaxKfuncs = 256;
+
     private readonly Dictionary<uint, (string Name, KfuncFlags? Flags)> _kfuncs = [];
 
     private (string Name, KfuncFlags? Flags) KfuncOf(in Insn insn)
@@ -37,6 +40,8 @@ internal sealed partial class ProgramVerifier
             Reject(negative ? Errno.EINVAL : Errno.EPROTO, "failed to find BTF for kernel function");
         }
 
+        _ = KfuncOf(insn);
+        if (_kfuncs.Count > MaxKfuncs) Reject(Errno.E2BIG, "too many different kernel function calls");
         if (KernelBtf.Find((uint)insn.Imm) is not { Kind: BtfKind.Func } func)
         {
             Reject(Errno.EINVAL, $"kernel btf_id {insn.Imm} is not a function");

@@ -320,6 +320,7 @@ internal sealed partial class ProgramVerifier
 
         public override string? Load64(int slot, Insn first, Insn second) => (PseudoSource)first.Src switch
         {
+            PseudoSource.MapFd or PseudoSource.MapValue when !owner.AllowPtrLeaks => "0x0",
             PseudoSource.MapFd or PseudoSource.MapIdx => $"0x{0xffff888000000000ul + (ulong)first.Imm * 0x1000:x}",
             PseudoSource.MapValue or PseudoSource.MapIdxValue =>
                 $"0x{0xffffc90000000000ul + (ulong)first.Imm * 0x100000 + (uint)second.Imm:x}",

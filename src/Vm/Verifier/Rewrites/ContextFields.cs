@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Globalization;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Isa;
@@ -203,8 +202,8 @@ internal static class ContextFields
         bpf_sysctl.file_pos = bpf_sysctl_kern.ppos > *4
         """;
 
-    private static readonly FrozenDictionary<string, ContextField> s_rows =
-        Rows.Split('\n').Select(Parse).ToFrozenDictionary(r => r.Name, r => r.Field);
+    private static readonly Dictionary<string, ContextField> s_rows =
+        Rows.Split('\n').Select(Parse).ToDictionary(r => r.Name, r => r.Field);
 
     /// <summary>The row of a field; null if there is none, and the kernel's form shows the access as it was written.</summary>
     public static ContextField? Find(string structure, string member)

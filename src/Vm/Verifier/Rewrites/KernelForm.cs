@@ -1,5 +1,6 @@
 using BpfSim.Maps;
 using BpfSim.Vm.Isa;
+using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier.State;
 
 namespace BpfSim.Vm.Verifier.Rewrites;
@@ -64,7 +65,7 @@ internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAu
             int before = _out.Count;
             if (_dropped[i])
             {
-                if (!input.Attributes.Privileged) Skip(0);
+                if (!input.Attributes.Capabilities.Allows(Capabilities.Bpf)) Skip(0);
             }
             else if (insns[i].IsLdImm64)
             {

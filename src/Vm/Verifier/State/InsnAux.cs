@@ -2,6 +2,23 @@ using BpfSim.Vm.Verifier.Domains;
 
 namespace BpfSim.Vm.Verifier.State;
 
+/// <summary>What an addition or subtraction of registers is masked for, against misspeculation.</summary>
+[Flags]
+internal enum AluMask : byte
+{
+    None = 0,
+    /// <summary>Two numbers: nothing to mask.</summary>
+    Number = 1,
+    /// <summary>A pointer moves.</summary>
+    Pointer = 2,
+    /// <summary>By a negative number.</summary>
+    Negative = 4,
+    /// <summary>By a constant.</summary>
+    Constant = 8,
+    /// <summary>The number stands in the destination.</summary>
+    MasksDestination = 16,
+}
+
 /// <summary>What the verifier keeps of one instruction over all paths.</summary>
 internal struct InsnAux
 {
@@ -64,4 +81,16 @@ internal struct InsnAux
 
     /// <summary>Kfunc calls: the size of the object that is allocated, or where in the object its list or tree node lies.</summary>
     public int KfuncArg;
+
+    /// <summary>A barrier stands before the instruction, because what follows must not be done by a misspeculating CPU.</summary>
+    public bool Barrier;
+
+    /// <summary>A barrier stands behind the instruction, a store that later loads might pass.</summary>
+    public bool BarrierBehind;
+
+    /// <summary>How the rewrites mask the number that is added to a pointer here; the same on all paths.</summary>
+    public AluMask AluMask;
+
+    /// <summary>How far the pointer may move.</summary>
+    public uint AluLimit;
 }

@@ -279,6 +279,7 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
+        SanitizeScalarAlu(insn);
         if (insn.AluOp is AluOp.And or AluOp.Or && source.IsConst) ForkSignMask(insn, ref dst);
         bool wide = dst.UMax > uint.MaxValue;
         dst.Bounds.Apply(insn.AluOp, is32, source);

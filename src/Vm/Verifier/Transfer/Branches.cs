@@ -54,7 +54,7 @@ internal sealed partial class ProgramVerifier
         {
             if (Regs[insn.Dst].Type == RegType.Scalar) MarkChainPrecision(insn.Dst);
             if (byRegister && Regs[insn.Src].Type == RegType.Scalar) MarkChainPrecision(insn.Src);
-            if (!BypassSpec) PushSpeculative(decided ? InsnIdx + 1 : InsnIdx + insn.Off + 1);
+            if (!BypassSpec) PushSpeculative(insn, decided ? InsnIdx + 1 : InsnIdx + insn.Off + 1);
             if (Log.Enabled) PrintInsnState(State, State.CurFrame);
             if (decided) InsnIdx += insn.Off;
             return;
