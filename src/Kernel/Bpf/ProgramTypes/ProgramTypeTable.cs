@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Programs;
 using static BpfSim.Vm.Programs.ProgramType;
