@@ -192,7 +192,8 @@ internal sealed partial class ProgramVerifier
     private void CheckReturnCode(int regno, string name)
     {
         ref RegisterState reg = ref Regs[regno];
-        FuncFrame frame = State.Current;
+        // What is thrown in a function of main's leaves main.
+        FuncFrame frame = State.Frames[0]!;
         bool subprog = frame.SubprogNo != 0 && !frame.InExceptionCallback;
         if (subprog && !frame.InAsyncCallback && frame.FrameNo == 0 && Subprogs[frame.SubprogNo].IsGlobal
             && ReturnsVoid(Subprogs[frame.SubprogNo])) return;
@@ -225,7 +226,7 @@ internal sealed partial class ProgramVerifier
         if (reg.Type != RegType.Scalar)
             Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
         MarkChainPrecision(regno);
-        bool ret32 = Input.Attributes.Type != ProgramType.Lsm && where == "program exit";
+        bool ret32 = Input.Attributes.Type == ProgramType.Lsm && where == "program exit";
         (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
         if (min >= range.Min && max <= range.Max) return;
         LogBadRange(reg, range, where, name);
