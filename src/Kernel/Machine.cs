@@ -63,7 +63,7 @@ public sealed class Machine : IDisposable
             Hooks = Hooks,
             KernelBtf = KernelBtf,
             Now = () => NowNs,
-            Privileged = spec.Privileged,
+            Capabilities = spec.Capabilities,
             Kernel = _kernel,
             IteratorTargets = new IteratorTargets(_kernel.Arena, simulation.Types, () => world.Tasks.Values.OrderBy(t => t.Pid).Where(t => t.Pid != 0).Select(t => t.Address)),
         });

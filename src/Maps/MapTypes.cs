@@ -1,5 +1,3 @@
-using System.Collections.Frozen;
-
 namespace BpfSim.Maps;
 
 /// <summary>One row of the table of map types: everything that anybody knows about a kind.</summary>
@@ -74,20 +72,29 @@ public static class MapTypes
     private static readonly SpecialFieldKind[] s_perCpuFields =
         [SpecialFieldKind.KptrUnref, SpecialFieldKind.KptrRef, SpecialFieldKind.KptrPercpu, SpecialFieldKind.Refcount];
 
-    private static readonly FrozenDictionary<MapType, MapTypeInfo> s_byType = Build().ToFrozenDictionary(r => r.Type);
-    private static readonly FrozenDictionary<string, MapTypeInfo> s_byName = s_byType.Values.ToFrozenDictionary(r => r.Name);
+    // By the kernel's number; null where Linux 6.18 has no such kind.
+    private static readonly MapTypeInfo?[] s_byType = ByType();
 
     /// <summary>All rows in the order of the kernel's numbers.</summary>
-    public static IEnumerable<MapTypeInfo> Rows => s_byType.Values.OrderBy(r => r.Type);
+    public static IEnumerable<MapTypeInfo> Rows => s_byType.OfType<MapTypeInfo>();
 
     /// <summary>The row of a kind, or null if Linux 6.18 does not have it.</summary>
-    public static MapTypeInfo? Find(MapType type) => s_byType.GetValueOrDefault(type);
+    public static MapTypeInfo? Find(MapType type) => (uint)type < (uint)s_byType.Length ? s_byType[(int)type] : null;
 
     /// <summary>The row with bpftool's name, or null.</summary>
-    public static MapTypeInfo? Find(string name) => s_byName.GetValueOrDefault(name);
+    public static MapTypeInfo? Find(string name) => Array.Find(s_byType, r => r?.Name == name);
 
     /// <summary>The row of a kind that exists.</summary>
-    public static MapTypeInfo Get(MapType type) => s_byType[type];
+    public static MapTypeInfo Get(MapType type) =>
+        Find(type) ?? throw new ArgumentOutOfRangeException(nameof(type), type, "no such map type");
+
+    private static MapTypeInfo?[] ByType()
+    {
+        MapTypeInfo[] rows = Build();
+        var byType = new MapTypeInfo?[(int)rows[^1].Type + 1];
+        foreach (MapTypeInfo row in rows) byType[(int)row.Type] = row;
+        return byType;
+    }
 
     private static MapTypeInfo[] Build() =>
     [

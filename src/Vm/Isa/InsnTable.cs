@@ -120,8 +120,19 @@ public static class InsnTable
         },
     ];
 
-    private static readonly InsnForm[][] ByCode = Enumerable.Range(0, 256)
-        .Select(code => Rows.SelectMany(row => row.Forms()).Where(form => form.Code == code).ToArray()).ToArray();
+    private static readonly InsnForm[][] ByCode = GroupByCode();
+
+    private static InsnForm[][] GroupByCode()
+    {
+        var byCode = new InsnForm[256][];
+        Array.Fill(byCode, []);
+        foreach (InsnRow row in Rows)
+        {
+            foreach (InsnForm form in row.Forms()) byCode[form.Code] = [.. byCode[form.Code], form];
+        }
+
+        return byCode;
+    }
 
     // What an opcode byte means when src and imm have no say, first with an offset that is not 0, then with 0; else Unknown.
     private static readonly InsnOp[] OpOfCode =

@@ -18,6 +18,9 @@ internal sealed partial class ProgramVerifier
     /// <summary>Most paths that wait (BPF_COMPLEXITY_LIMIT_JMP_SEQ).</summary>
     internal const int JumpSequenceLimit = 8192;
 
+    /// <summary>Most maps that a program can refer to (MAX_USED_MAPS).</summary>
+    internal const int MaxUsedMaps = 64;
+
     /// <summary>Bytes of stack of one program over all frames (MAX_BPF_STACK).</summary>
     internal const int MaxStack = 512;
 

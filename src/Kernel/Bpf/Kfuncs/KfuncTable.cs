@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Globalization;
 using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Programs;
@@ -8,9 +7,9 @@ namespace BpfSim.Kernel.Bpf;
 /// <summary>The kernel functions that programs may call by BTF: their flags and who may call them, from kfuncs.txt.</summary>
 public static class KfuncTable
 {
-    private readonly record struct Row(KfuncFlags Flags, FrozenSet<string>? Contexts);
+    private readonly record struct Row(KfuncFlags Flags, HashSet<string>? Contexts);
 
-    private static readonly FrozenDictionary<string, Row> s_rows = Parse();
+    private static readonly Dictionary<string, Row> s_rows = Parse();
 
     /// <summary>All names.</summary>
     public static IReadOnlyCollection<string> Names => s_rows.Keys;
@@ -24,7 +23,7 @@ public static class KfuncTable
             ? row.Flags : null;
     }
 
-    private static FrozenDictionary<string, Row> Parse()
+    private static Dictionary<string, Row> Parse()
     {
         var rows = new Dictionary<string, Row>();
         foreach (string line in EmbeddedData.Lines("kfuncs.txt"))
@@ -36,9 +35,9 @@ public static class KfuncTable
                 foreach (string word in words[1].Split(',')) flags |= Enum.Parse<KfuncFlags>(word.Replace("_", "", StringComparison.Ordinal), true);
             }
 
-            rows[words[0]] = new Row(flags, words[2] == "*" ? null : words.Skip(2).ToFrozenSet());
+            rows[words[0]] = new Row(flags, words[2] == "*" ? null : [.. words.AsSpan(2)]);
         }
 
-        return rows.ToFrozenDictionary();
+        return rows;
     }
 }

@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Globalization;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Programs;
@@ -16,9 +15,9 @@ internal sealed class ContextRules
 
     private static readonly Dictionary<string, ContextRules> s_all = Parse();
 
-    private readonly FrozenDictionary<Access, Field> _fields;
+    private readonly Dictionary<Access, Field> _fields;
 
-    private ContextRules(Dictionary<Access, Field> fields) => _fields = fields.ToFrozenDictionary();
+    private ContextRules(Dictionary<Access, Field> fields) => _fields = fields;
 
     /// <summary>The answer for a type named as in the file, where the file has a context for the attach type or the type.</summary>
     public static ContextAccess Check(string typeName, in ContextQuery query)

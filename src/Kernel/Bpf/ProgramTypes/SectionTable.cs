@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using BpfSim.Vm.Programs;
 using static BpfSim.Vm.Programs.ProgramType;
 using static BpfSim.Vm.Programs.SectionFlags;
@@ -129,8 +128,14 @@ public static class SectionTable
         new("netfilter", ProgramType.Netfilter, (uint)AttachType.Netfilter),
     ];
 
-    private static readonly FrozenDictionary<string, SectionDefinition> s_byName =
-        All.ToFrozenDictionary(s => s.Prefix.TrimEnd('+'));
+    private static readonly Dictionary<string, SectionDefinition> s_byName = ByName();
+
+    private static Dictionary<string, SectionDefinition> ByName()
+    {
+        var byName = new Dictionary<string, SectionDefinition>(All.Count);
+        for (int i = 0; i < All.Count; i++) byName.Add(All[i].Prefix.TrimEnd('+'), All[i]);
+        return byName;
+    }
 
     /// <summary>
     /// The definition for a section's name (without a leading <c>?</c>) and the target behind its slash, null

@@ -51,6 +51,6 @@ internal sealed class BpfEnvironment
     /// <summary>What CPUs share, for test runs.</summary>
     public required KernelState Kernel { get; init; }
 
-    /// <summary>False for a loader without CAP_BPF and CAP_PERFMON.</summary>
-    public bool Privileged { get; init; } = true;
+    /// <summary>What the loader may do; root by default.</summary>
+    public Capabilities Capabilities { get; init; } = Capabilities.All;
 }

@@ -14,7 +14,7 @@ public sealed unsafe partial class BpfSyscall
     private int LoadFromBytes(AttrBytes a)
     {
         uint count = a.U32(4);
-        if (count is 0 or > MaxInsnsPrivileged) return -(int)Errno.E2BIG;
+        if (count is 0 or > ProgramTypeTable.MaxInsnsCapable) return -(int)Errno.E2BIG;
         if (a.U64(8) == 0) return -(int)Errno.EFAULT;
         if ((a.U64(32) == 0) != (a.U32(28) == 0)) return -(int)Errno.EINVAL;
         if (a.U64(152) != 0) return -(int)(a.U32(160) > MaxSignature ? Errno.EINVAL : Errno.EOPNOTSUPP);

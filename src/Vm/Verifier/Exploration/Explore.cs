@@ -109,15 +109,18 @@ internal sealed partial class ProgramVerifier
             {
                 if (aux.JumpPoint) PushHistory(HistoryFlags.None, 0);
                 if (Log.Enabled) LogInsn(ref printState);
-                aux.Seen = true;
+                // What only a misspeculating CPU reaches is dead code all the same.
+                if (!State.Speculative) aux.Seen = true;
                 observer?.Visit(InsnIdx, State, _waiting.Count);
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
+                bool stopped = State.Speculative && aux.Barrier;
                 bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall
                     || (insn.Class == InsnClass.Ld && insn.Mode is MemMode.Abs or MemMode.Ind);
                 int at = InsnIdx, frame = State.CurFrame;
+                touchesStack &= !stopped;
                 if (touchesStack) _stackLiveness.BeginInsn();
-                done = CheckInsn(insn, ref printState);
+                done = stopped || (State.Speculative ? CheckInsnSpeculatively(insn, ref printState, ref touchesStack) : CheckInsn(insn, ref printState));
                 if (touchesStack && State.CurFrame == frame) _stackLiveness.EndInsn(State, at);
             }
 

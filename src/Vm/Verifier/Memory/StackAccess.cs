@@ -134,7 +134,6 @@ internal sealed partial class ProgramVerifier
         }
         else if (dst >= 0)
         {
-            if (BpfCapable) AssignScalarId(ref spilled);
             Regs[dst] = spilled;
         }
         else if (!AllowPtrLeaks && spilled.Type != RegType.Scalar)
@@ -217,6 +216,7 @@ internal sealed partial class ProgramVerifier
         if (!AllowPtrLeaks && cell.IsSpilled && !cell.IsSpilledScalar && size != 8)
             Reject(Errno.EACCES, "attempt to corrupt spilled pointer on stack");
 
+        NoteBypassableStore(cell, size, valueRegno, insnIdx);
         CheckFastcallStack(frame, insnIdx, off);
         DestroyIfDynptrSlot(frame, spi);
         bool aligned = off % 8 == 0;
@@ -291,8 +291,7 @@ internal sealed partial class ProgramVerifier
         for (int i = 8 - size; i < 8; i++) cell.Types[i] = SlotType.Spill;
         for (int i = 0; i < 8 - size; i++)
         {
-            SlotType old = cell.Types[i];
-            if (old != SlotType.Zero && !(AllowPtrLeaks && old == SlotType.Invalid)) cell.Types[i] = SlotType.Misc;
+            if (cell.Types[i] is not (SlotType.Zero or SlotType.Invalid)) cell.Types[i] = SlotType.Misc;
         }
     }
 

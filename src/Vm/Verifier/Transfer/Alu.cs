@@ -217,13 +217,13 @@ internal sealed partial class ProgramVerifier
         }
 
         CheckRegArg(insn.Dst, RegUse.DestinationNoMark);
-        Adjust(insn);
+        if (Regs[insn.Dst].Type == RegType.PtrToArena) Aux[InsnIdx].InArena |= insn.Class == InsnClass.Alu64;
+        else Adjust(insn);
     }
 
     private void Adjust(in Insn insn)
     {
         ref RegisterState dst = ref Regs[insn.Dst];
-        if (dst.Type == RegType.PtrToArena) return;
         bool pointer = dst.Type != RegType.Scalar;
         ScalarRange source;
         if (insn.Source == OperandSource.X)
@@ -279,6 +279,7 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
+        SanitizeScalarAlu(insn);
         if (insn.AluOp is AluOp.And or AluOp.Or && source.IsConst) ForkSignMask(insn, ref dst);
         bool wide = dst.UMax > uint.MaxValue;
         dst.Bounds.Apply(insn.AluOp, is32, source);

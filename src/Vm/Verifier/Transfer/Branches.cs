@@ -54,7 +54,7 @@ internal sealed partial class ProgramVerifier
         {
             if (Regs[insn.Dst].Type == RegType.Scalar) MarkChainPrecision(insn.Dst);
             if (byRegister && Regs[insn.Src].Type == RegType.Scalar) MarkChainPrecision(insn.Src);
-            if (!BypassSpec) PushSpeculative(decided ? InsnIdx + 1 : InsnIdx + insn.Off + 1);
+            if (!BypassSpec) PushSpeculative(insn, decided ? InsnIdx + 1 : InsnIdx + insn.Off + 1);
             if (Log.Enabled) PrintInsnState(State, State.CurFrame);
             if (decided) InsnIdx += insn.Off;
             return;
@@ -89,8 +89,8 @@ internal sealed partial class ProgramVerifier
     {
         if (insn.Code != ((byte)InsnClass.Jmp | (byte)JmpOp.Jcond) || insn.Src != 0 || insn.Dst != 0 || insn.Imm != 0)
             Reject(Errno.EINVAL, $"invalid may_goto imm {insn.Imm}");
-        // The newest checkpoint is this very instruction's.
-        VerifierState? previous = FindPreviousEntry(State.Parent, InsnIdx, 1);
+        // The parent is this very instruction's checkpoint.
+        VerifierState? previous = FindPreviousEntry(State.Parent, InsnIdx);
         VerifierState queued = PushState(InsnIdx + 1, InsnIdx, false, Errno.ENOMEM);
         queued.MayGotoDepth++;
         if (previous != null) WidenImpreciseScalars(previous, queued);

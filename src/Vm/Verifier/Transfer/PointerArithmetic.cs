@@ -49,7 +49,7 @@ internal sealed partial class ProgramVerifier
 
         CheckSaneOffset(offset, distance, pointer.Type);
         CheckSaneOffset(pointer.Bounds, pointer.Off, pointer.Type);
-        SanitizePointerAlu(insn, pointer, offset, offsetIsDestination);
+        var mask = SanitizePointerAlu(insn, pointer, offset, offsetIsDestination);
         result.Bounds.Unbound32();
         switch (op)
         {
@@ -72,6 +72,7 @@ internal sealed partial class ProgramVerifier
         result.Bounds.Sync();
         dst = result;
         SanitizeCheckBounds(insn);
+        CommitPointerAlu(insn, mask, offsetIsDestination);
     }
 
     private void CheckArithmeticAllowed(in Insn insn, in RegisterState pointer, bool known, long value)
