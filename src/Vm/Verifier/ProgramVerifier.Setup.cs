@@ -208,7 +208,8 @@ internal sealed partial class ProgramVerifier
     private void CheckReturnCode(int regno, string name)
     {
         ref RegisterState reg = ref Regs[regno];
-        FuncFrame frame = State.Current;
+        // What is thrown in a function of main's leaves main.
+        FuncFrame frame = State.Frames[0]!;
         bool subprog = frame.SubprogNo != 0 && !frame.InExceptionCallback;
         if (subprog && !frame.InAsyncCallback && frame.FrameNo == 0 && Subprogs[frame.SubprogNo].IsGlobal
             && ReturnsVoid(Subprogs[frame.SubprogNo])) return;

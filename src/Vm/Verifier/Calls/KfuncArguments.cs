@@ -384,6 +384,7 @@ internal sealed partial class ProgramVerifier
         if (reg.Type.Base() != RegType.PtrToBtfId || !reg.Type.HasAny(RegType.MemAlloc))
             Reject(Errno.EINVAL, $"arg#{i} is neither owning or non-owning ref");
         if (!reg.Type.HasAny(RegType.NonOwnRef)) meta.ArgOwningRef = true;
+        if (RecordOf(reg).Count == 0) RejectBug("Couldn't find btf_record");
         if (!HasField(RecordOf(reg), SpecialFieldKind.Refcount))
             Reject(Errno.EINVAL, $"arg#{i} doesn't point to a type with bpf_refcount field");
         meta.ArgBtf = reg.Btf;

@@ -1,5 +1,8 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#undef __kptr
+#define __kptr __attribute__((btf_type_tag("kptr")))
 #undef __ksym
 #define __ksym __attribute__((section(".ksyms")))
 #define TAG(t) __attribute__((btf_decl_tag("arg:" #t)))
@@ -8,6 +11,12 @@
 char LICENSE[] SEC("license") = "GPL";
 
 extern struct kmem_cache *bpf_get_kmem_cache(u64 addr) __ksym;
+extern void bpf_throw(u64 cookie) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+extern void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign) __ksym;
+extern void bpf_obj_drop_impl(void *p__alloc, void *meta__ign) __ksym;
+extern void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign) __ksym;
 
 /* What the tag arg:ctx may stand on, per program type. */
 GLOBAL(ctx_void, void *, TAG(ctx), return !a)
@@ -62,3 +71,43 @@ SEC("tp_btf/sched_wakeup") int no_result(u64 *ctx) { return ctx[1]; }
 
 /* Never NULL, as the kernel declares it. */
 SEC("tp_btf/task_newtask") int cache(u64 *ctx) { return bpf_get_kmem_cache(ctx[1])->size; }
+
+/* What is thrown, and what is returned, counts with all its bits; throwing in a function of main's leaves main. */
+SEC("iter/task") int throw_wide(void *ctx) { bpf_throw(0x100000000ull); return 0; }
+static __attribute__((noinline)) int throws(long code) { if (code) bpf_throw(code); return 1; }
+SEC("iter/task") int throw_below(void *ctx) { return throws(bpf_get_prandom_u32() & 3); }
+SEC("iter/task") int throw_one(void *ctx) { return throws(bpf_get_prandom_u32() & 1); }
+SEC("iter/task") __attribute__((naked)) int return_wide(void) { asm volatile("r0 = 0x100000000 ll; exit"); }
+
+/* Objects of one's own in a map: borrowed under RCU, only to be read afterwards. */
+struct counted { long value; int *number; struct bpf_refcount ref; };
+struct plain { long value; };
+struct owner { struct counted __kptr *held; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, struct owner); } owners SEC(".maps");
+#define HELD struct owner *o; struct counted *c; int key = 0; o = bpf_map_lookup_elem(&owners, &key); if (!o) return 0; \
+    bpf_rcu_read_lock(); c = o->held; if (!c) { bpf_rcu_read_unlock(); return 0; }
+SEC("tc") int borrowed_write(void *ctx) { HELD c->value = 1; bpf_rcu_read_unlock(); return 0; }
+SEC("tc") int late_write(void *ctx) { HELD bpf_rcu_read_unlock(); c->value = 1; return 0; }
+SEC("tc") int late_read(void *ctx) { HELD bpf_rcu_read_unlock(); return c->value; }
+SEC("tc") int borrowed_acquire(void *ctx) { HELD c = bpf_refcount_acquire_impl(c, 0); bpf_rcu_read_unlock(); bpf_obj_drop_impl(c, 0); return 0; }
+SEC("tc") int borrowed_acquire_checked(void *ctx) { HELD c = bpf_refcount_acquire_impl(c, 0); bpf_rcu_read_unlock(); if (c) bpf_obj_drop_impl(c, 0); return 0; }
+SEC("tc") int number_in_object(void *ctx)
+{
+    struct counted *c = bpf_obj_new_impl(bpf_core_type_id_local(struct counted), 0);
+    int r;
+
+    if (!c) return 0;
+    r = *c->number;
+    bpf_obj_drop_impl(c, 0);
+    return r;
+}
+SEC("tc") int acquire_plain(void *ctx)
+{
+    struct plain *p = bpf_obj_new_impl(bpf_core_type_id_local(struct plain), 0), *q;
+
+    if (!p) return 0;
+    q = bpf_refcount_acquire_impl(p, 0);
+    bpf_obj_drop_impl(p, 0);
+    bpf_obj_drop_impl(q, 0);
+    return 0;
+}
