@@ -64,6 +64,21 @@ internal sealed class MapSketches : IDisposable
         return used;
     }
 
+    /// <summary>The loads that name a map without a reference: what they hold is a descriptor of nobody's.</summary>
+    public static HashSet<int> StrayDescriptors(Insn[] insns, IReadOnlyDictionary<int, string> references)
+    {
+        var stray = new HashSet<int>();
+        for (int slot = 0; slot < insns.Length; slot++)
+        {
+            Insn insn = insns[slot];
+            if (!insn.IsLdImm64) continue;
+            bool namesMap = (PseudoSource)insn.Src is PseudoSource.MapFd or PseudoSource.MapValue or PseudoSource.MapIdx or PseudoSource.MapIdxValue;
+            if (namesMap && !references.ContainsKey(slot)) stray.Add(slot);
+            slot++;
+        }
+        return stray;
+    }
+
     private BpfMap? Create(MapSpec map, uint cpus)
     {
         if (map.Type == MapType.StructOps) return null;

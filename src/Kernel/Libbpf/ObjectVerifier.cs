@@ -95,6 +95,7 @@ public sealed class ObjectVerifier
                 KernelBtf = _profile.Btf,
             },
             Maps = used,
+            StrayDescriptors = MapSketches.StrayDescriptors(insns, linked.MapReferences),
             // Without type information in the kernel, libbpf leaves out what would refer to it.
             Btf = btfLoads ? linked.Btf : null,
             FuncInfos = btfLoads ? linked.FuncInfos : [],

@@ -128,10 +128,12 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
+        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue;
+        bool known = (uint)insn.Imm < (uint)Input.Maps.Count && !Input.StrayDescriptors.Contains(i);
         // Indexes that came with an array of descriptors are resolved before.
         if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
-        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        // A loader's first descriptors are its standard streams.
+        if (!known) Reject(insn.Imm is >= 0 and <= 2 ? Errno.EINVAL : Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         // Maps are numbered in the order of their first use.
         if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];

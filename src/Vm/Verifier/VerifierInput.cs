@@ -29,6 +29,9 @@ public sealed record VerifierInput
     /// <summary>The maps that the instructions refer to.</summary>
     public IReadOnlyList<BpfMap> Maps { get; init; } = [];
 
+    /// <summary>64-bit loads, by slot, that name a map by a descriptor which the loader did not put there: they refer to none of <see cref="Maps"/>.</summary>
+    public IReadOnlySet<int> StrayDescriptors { get; init; } = new HashSet<int>();
+
     /// <summary>The program's own BTF.</summary>
     public BtfData? Btf { get; init; }
 
