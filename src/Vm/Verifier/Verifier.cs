@@ -21,13 +21,26 @@ public static class EbpfVerifier
         if (errno != Errno.None && !detailed && (input.LogLevel & 1) != 0)
         {
             log = new VerifierLog(input.LogLevel | 1);
+            verifier.Recycle();
             verifier = new ProgramVerifier(input, log);
             errno = Judge(verifier);
         }
 
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
-        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
+        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !RewriteLimits.HasLongJumps(verifier.Insns)) ? null
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
+        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
+        string? refusal = null;
+        if (errno == Errno.None && RewriteLimits.Find(verifier.Insns, verifier.Aux, shown) is { } limit)
+        {
+            (errno, refusal) = limit;
+            rewritten = null;
+            shown = null;
+            log.Append(refusal + "\n");
+        }
+
+        string? message = errno == Errno.None ? null : refusal ?? verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
@@ -40,9 +53,6 @@ public static class EbpfVerifier
                 $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
         }
 
-        RewrittenProgram? rewritten = errno != Errno.None || input.VerdictOnly ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
-        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
         var result = new VerifierResult
         {
             Errno = errno,

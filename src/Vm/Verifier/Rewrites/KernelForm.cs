@@ -8,7 +8,8 @@ namespace BpfSim.Vm.Verifier.Rewrites;
 /// <param name="Insns">The instructions.</param>
 /// <param name="OriginalSlots">For each, the slot of the loaded program that it stands for.</param>
 /// <param name="CallNames">By slot, the kernel functions that calls go to where these are not the helpers themselves.</param>
-internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDictionary<int, string> CallNames)
+/// <param name="TooLongAt">The loaded slot whose replacement makes a jump over it too long, so that the kernel refuses the program; -1 if there is none.</param>
+internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDictionary<int, string> CallNames, int TooLongAt)
 {
     /// <summary>
     /// Makes the kernel's form of a rewritten program. It is for looking at only: the engines run the form before,
@@ -62,6 +63,10 @@ internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAu
                 Emit(AsShown(insns[i]));
                 verbatim.Add(i);
             }
+            else
+            {
+                NoteGrowth(insns[i], i, _out.Count - before);
+            }
 
             while (_from.Count < _out.Count) _from.Add(original);
         }
@@ -69,7 +74,7 @@ internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAu
         moved[insns.Length] = _out.Count;
         foreach (int i in verbatim) _out[moved[i]] = Rewriter.Retarget(_out[moved[i]], i, moved);
         foreach ((int at, int target) in _calls) _out[at] = _out[at] with { Imm = moved[target] - at - 1 };
-        return new KernelForm([.. _out], [.. _from], _callNames);
+        return new KernelForm([.. _out], [.. _from], _callNames, FindTooLong(insns, verbatim, moved));
     }
 
     // The kernel takes the spills around calls that it inlines out of the program.
