@@ -62,8 +62,9 @@ public sealed class Machine : IDisposable
             CreateMap = Platform.CreateMap,
             Hooks = Hooks,
             KernelBtf = KernelBtf,
+            SymbolAddress = spec.KernelBtf == null ? Profile.KernelProfile.Embedded.SymbolAddress : null,
             Now = () => NowNs,
-            Privileged = spec.Privileged,
+            Capabilities = spec.Capabilities,
             Kernel = _kernel,
             IteratorTargets = new IteratorTargets(_kernel.Arena, simulation.Types, () => world.Tasks.Values.OrderBy(t => t.Pid).Where(t => t.Pid != 0).Select(t => t.Address)),
         });

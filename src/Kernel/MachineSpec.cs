@@ -1,4 +1,5 @@
 using BpfSim.Vm.Btf;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel;
 
@@ -49,8 +50,8 @@ public sealed record MachineSpec
     /// <summary>The kernel's BTF; null takes the embedded profile.</summary>
     public BtfData? KernelBtf { get; init; }
 
-    /// <summary>False simulates a loader without CAP_BPF and CAP_PERFMON.</summary>
-    public bool Privileged { get; init; } = true;
+    /// <summary>What the simulated loader may do; root by default.</summary>
+    public Capabilities Capabilities { get; init; } = Capabilities.All;
 
     /// <summary>What the machine's processes do; empty for a machine that only loads programs.</summary>
     public Subsystems.WorkloadSpec Workload { get; init; } = new();

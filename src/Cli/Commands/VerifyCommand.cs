@@ -5,6 +5,7 @@ using BpfSim.Kernel.Bpf;
 using BpfSim.Kernel.Libbpf;
 using BpfSim.Maps;
 using BpfSim.Vm.Object;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Cli.Commands;
 
@@ -24,6 +25,11 @@ internal sealed class VerifyCommand : CliCommand
     };
     private readonly Option<string?> _btf = ObjectInput.BtfOption();
     private readonly Option<bool> _unprivileged = new("--unprivileged") { Description = "Load as a user without capabilities" };
+    private readonly Option<string?> _caps = new("--caps")
+    {
+        Description = "Load as a user with these capabilities: bpf, perfmon, net_admin, sys_admin",
+        HelpName = "LIST",
+    };
 
     public VerifyCommand() : base("verify", "Gives the kernel's verdict on every program of each object file",
         "bpfsim verify programs/opensnoop.bpf.o", "bpfsim verify --json --btf /sys/kernel/btf/vmlinux build/*.bpf.o")
@@ -33,15 +39,26 @@ internal sealed class VerifyCommand : CliCommand
         Options.Add(_logLevel);
         Options.Add(_btf);
         Options.Add(_unprivileged);
+        Options.Add(_caps);
         SetAction(Run);
     }
 
     private int Run(ParseResult parsed)
     {
+        Capabilities loader = Capabilities.None;
+        try
+        {
+            if (!parsed.GetValue(_unprivileged)) loader = CapabilityText.Parse(parsed.GetValue(_caps));
+        }
+        catch (FormatException e)
+        {
+            throw new CliException($"--caps: {e.Message}");
+        }
+
         var verifier = new ObjectVerifier(ObjectInput.Profile(parsed.GetValue(_btf)))
         {
             LogLevel = parsed.GetValue(_logLevel),
-            Privileged = !parsed.GetValue(_unprivileged),
+            Capabilities = loader,
         };
         using Stream output = Console.OpenStandardOutput();
         using VerdictWriter writer = parsed.GetValue(CliOptions.Json) ? new JsonVerdictWriter(output) : new TextVerdictWriter(output);

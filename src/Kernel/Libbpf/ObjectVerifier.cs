@@ -26,8 +26,8 @@ public sealed class ObjectVerifier
     /// <summary>BPF_LOG_* bits of the wanted log: 1, 2 and 4.</summary>
     public uint LogLevel { get; init; } = 1;
 
-    /// <summary>False for a loader without any capability.</summary>
-    public bool Privileged { get; init; } = true;
+    /// <summary>What the loader may do; root by default.</summary>
+    public Capabilities Capabilities { get; init; } = Capabilities.All;
 
     /// <summary>Load flags added to every program's own (BPF_F_*).</summary>
     public uint ExtraFlags { get; init; }
@@ -70,12 +70,12 @@ public sealed class ObjectVerifier
         if (maps.Error is { } mapError) return new ProgramVerdict(program, maps.Errno, mapError);
         ProgramSpec linked = linker.Link(program);
         if (linked.LoadError != null) return new ProgramVerdict(program, linked.LoadErrno, linked.LoadError);
-        if (!Privileged && linked.Type is not (ProgramType.SocketFilter or ProgramType.CgroupSkb))
-            return new ProgramVerdict(program, Errno.EPERM, "this program type needs CAP_BPF and CAP_PERFMON or CAP_NET_ADMIN");
         ProgramTypeInfo? type = ProgramTypeTable.Find(linked.Type);
         if (type == null) return new ProgramVerdict(program, Errno.EINVAL, $"prog '{program.Name}': program type {(uint)linked.Type} is not supported");
-        if (linked.Insns.Length == 0 || linked.Insns.Length > (Privileged ? 1_000_000 : 4096))
+        if (linked.Insns.Length == 0 || linked.Insns.Length > ProgramTypeTable.MaxInsns(Capabilities))
             return new ProgramVerdict(program, Errno.E2BIG, $"prog '{program.Name}': {linked.Insns.Length} instructions");
+        if (!Capabilities.Allows(type.Needs))
+            return new ProgramVerdict(program, Errno.EPERM, $"programs of type {type.Name} need {CapabilityText.Names(type.Needs)}");
         Insn[] insns = linked.Insns;
         List<BpfMap> used = maps.Resolve(insns, linked.MapReferences);
         var input = new VerifierInput
@@ -90,7 +90,7 @@ public sealed class ObjectVerifier
                 ExpectedAttachType = linked.ExpectedAttachType,
                 Flags = linked.Flags | ExtraFlags | LoadFlagTags.Of(linked),
                 GplCompatible = BpfSyscall.IsGplCompatible(linked.License),
-                Privileged = Privileged,
+                Capabilities = Capabilities,
                 AttachBtfId = linked.AttachBtfId,
                 KernelBtf = _profile.Btf,
             },

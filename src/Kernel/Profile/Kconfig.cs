@@ -21,7 +21,8 @@ internal static class Kconfig
                 ulong? value = variable.Name switch
                 {
                     "LINUX_KERNEL_VERSION" => profile.VersionCode,
-                    "LINUX_HAS_BPF_COOKIE" or "LINUX_HAS_SYSCALL_WRAPPER" => 1,
+                    "LINUX_HAS_BPF_COOKIE" => 1,
+                    "LINUX_HAS_SYSCALL_WRAPPER" => profile.HasSyscallWrapper ? 1u : 0,
                     _ => variable.Weak ? 0 : null,
                 };
                 if (value == null) error = $"extern (kcfg) '{variable.Name}': unrecognized virtual extern";

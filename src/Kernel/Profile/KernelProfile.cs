@@ -46,6 +46,13 @@ public sealed class KernelProfile
     }
 
     /// <summary>
+    /// LINUX_HAS_SYSCALL_WRAPPER, which libbpf finds out by placing a kprobe on <c>__x64_sys_bpf</c>: a kernel that was
+    /// built without kprobes says no, whatever its system calls look like.
+    /// </summary>
+    internal bool HasSyscallWrapper => this == Embedded || Btf == null
+        || Btf.FindId("__x64_sys_bpf", BtfKind.Func) == 0 || Btf.FindId("register_kprobe", BtfKind.Func) != 0;
+
+    /// <summary>
     /// Address of a function or variable by name (<see cref="KernelSymbols.AddressOf"/>), 0 if the kernel has none such.
     /// </summary>
     public ulong SymbolAddress(string name)

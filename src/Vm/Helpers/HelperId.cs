@@ -13,7 +13,7 @@ internal static class HelperId
         SkcToTcp6Sock = 136, SkcToTcpSock = 137, SkcToTcpTimewaitSock = 138, SkcToTcpRequestSock = 139, SkcToUdp6Sock = 140,
         GetTaskStack = 141, InodeStorageGet = 145, InodeStorageDelete = 146, PerCpuPtr = 153, ThisCpuPtr = 154, TaskStorageGet = 156,
         TaskStorageDelete = 157, ForEachMapElem = 164, Snprintf = 165, TimerInit = 169, TimerSetCallback = 170, TimerStart = 171,
-        TimerCancel = 172, GetFuncIp = 173, FindVma = 180, Loop = 181, GetFuncArg = 183, GetFuncArgCnt = 185, KptrXchg = 194, MapLookupPercpuElem = 195, SkcToMptcpSock = 196,
+        TimerCancel = 172, GetFuncIp = 173, GetBranchSnapshot = 176, FindVma = 180, Loop = 181, GetFuncArg = 183, GetFuncRet = 184, GetFuncArgCnt = 185, KptrXchg = 194, MapLookupPercpuElem = 195, SkcToMptcpSock = 196,
         DynptrFromMem = 197, RingbufReserveDynptr = 198, RingbufSubmitDynptr = 199, RingbufDiscardDynptr = 200, DynptrRead = 201,
         DynptrWrite = 202, DynptrData = 203, UserRingbufDrain = 209, CgrpStorageGet = 210, CgrpStorageDelete = 211;
 

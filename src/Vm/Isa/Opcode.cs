@@ -38,7 +38,7 @@ public enum MemSize : byte { W = 0x00, H = 0x08, B = 0x10, Dw = 0x18 }
 public enum MemMode : byte
 {
     Imm = 0x00, Abs = 0x20, Ind = 0x40, Mem = 0x60, MemSx = 0x80, Atomic = 0xc0,
-    ProbeMem = 0x20, ProbeMemSx = 0x40,
+    ProbeMem = 0x20, ProbeMemSx = 0x40, ProbeMem32Sx = 0xc0, ProbeAtomic = 0xe0,
 }
 
 /// <summary>What the immediate of a 16-byte load means: its source register field (RFC 9669, section 5.4).</summary>

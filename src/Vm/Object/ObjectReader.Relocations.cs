@@ -37,7 +37,7 @@ internal sealed partial class ObjectReader
         for (int i = 0; i < program.Slots; i++)
         {
             Insn insn = program.Insns[i];
-            if (insn.IsLocalCall && program.FindRelocation(i)?.Kind != RelocationKind.ExternCall) program.HasCalls = true;
+            if (SubprogramLinker.IsLinkedCall(insn) && program.FindRelocation(i)?.Kind != RelocationKind.ExternCall) program.HasCalls = true;
             if (insn.IsLdImm64 && insn.Src == (int)PseudoSource.Func) program.HasCalls = true;
         }
     }

@@ -30,7 +30,7 @@ internal sealed class SubprogramLinker(IReadOnlyList<ProgramEntry> functions, in
             for (; slot < current.Slots; slot++)
             {
                 Insn insn = current.Insns[slot];
-                bool call = insn.IsLocalCall;
+                bool call = IsLinkedCall(insn);
                 if (!call && !insn.IsLdImm64) continue;
                 ProgramRelocation? relocation = current.FindRelocation(slot);
                 bool address = insn.IsLdImm64
@@ -53,6 +53,9 @@ internal sealed class SubprogramLinker(IReadOnlyList<ProgramEntry> functions, in
             }
         }
     }
+
+    /// <summary>Calls with reserved fields set are left to the verifier, which refuses them.</summary>
+    public static bool IsLinkedCall(in Insn insn) => insn.IsLocalCall && insn.Dst == 0 && insn.Off == 0;
 
     private static Insn With(Insn insn, int imm, bool address) => address
         ? new Insn(insn.Code, insn.Dst, (int)PseudoSource.Func, insn.Off, imm) : insn with { Imm = imm };

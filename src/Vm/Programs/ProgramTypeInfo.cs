@@ -16,6 +16,9 @@ public sealed record ProgramTypeInfo
     /// <summary>The name bpftool prints, such as <c>kprobe</c> or <c>sched_cls</c>.</summary>
     public required string Name { get; init; }
 
+    /// <summary>What loading a program of the type takes.</summary>
+    public Capabilities Needs { get; init; }
+
     /// <summary>The SEC() names that libbpf maps to this type.</summary>
     public IReadOnlyList<SectionDefinition> Sections { get; init; } = [];
 
@@ -83,8 +86,8 @@ public sealed record ProgramAttributes
     /// <summary>Whether the licence is GPL-compatible.</summary>
     public bool GplCompatible { get; init; }
 
-    /// <summary>Whether the loader is root (CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN).</summary>
-    public bool Privileged { get; init; } = true;
+    /// <summary>What the loader may do; root by default.</summary>
+    public Capabilities Capabilities { get; init; } = Capabilities.All;
 
     /// <summary>Id of the attach target in the kernel's BTF (FUNC, or the TYPEDEF of a raw tracepoint), 0 if none.</summary>
     public uint AttachBtfId { get; init; }

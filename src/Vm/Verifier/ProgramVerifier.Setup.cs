@@ -11,7 +11,7 @@ namespace BpfSim.Vm.Verifier;
 
 internal sealed partial class ProgramVerifier
 {
-    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3;
+    private const uint FlagStrictAlignment = 1 << 0, FlagAnyAlignment = 1 << 1, FlagTestStateFreq = 1 << 3, FlagTestRegInvariants = 1 << 7;
 
     /// <summary>Prepares a verification; nothing is checked yet.</summary>
     internal ProgramVerifier(VerifierInput input, VerifierLog log)
@@ -21,10 +21,11 @@ internal sealed partial class ProgramVerifier
         Insns = (Insn[])input.Insns.Clone();
         Aux = new InsnAux[Insns.Length];
         foreach (BpfMap map in input.Maps) Maps.Add(SpecOf(map));
-        bool privileged = input.Attributes.Privileged;
-        AllowUninitStack = AllowPtrLeaks = BypassSpec = BpfCapable = privileged;
+        AllowUninitStack = AllowPtrLeaks = BypassSpec = input.Attributes.Capabilities.Allows(Capabilities.Perfmon);
+        BpfCapable = input.Attributes.Capabilities.Allows(Capabilities.Bpf);
         StrictAlignment = (input.Attributes.Flags & (FlagStrictAlignment | FlagAnyAlignment)) == FlagStrictAlignment;
-        TestStateFreq = privileged && (input.Attributes.Flags & FlagTestStateFreq) != 0;
+        TestRegInvariants = BpfCapable && (input.Attributes.Flags & FlagTestRegInvariants) != 0;
+        TestStateFreq = BpfCapable && (input.Attributes.Flags & FlagTestStateFreq) != 0;
     }
 
     /// <summary>What programs may rely on of a map: with its content, if that is global data that nobody can change any more.</summary>
@@ -81,9 +82,13 @@ internal sealed partial class ProgramVerifier
         CheckEncodings();
         CheckCfg();
         ComputePostorder();
-        _compare = new StateCompare(Aux, AllowUninitStack, exploreAluLimits: false, Input.CompareAllNumbers);
+        _compare = new StateCompare(Aux, AllowUninitStack, Input.CompareAllNumbers);
         _explored = new ExploredStates(Insns.Length);
-        _stackLiveness = new StackLiveness(Insns, ContainingSubprog, Subprogs, i => Aux[i].CallsCallback);
+        _stackLiveness = new StackLiveness(Insns, ContainingSubprog, Subprogs, i => Aux[i].CallsCallback)
+        {
+            Trace = Log.Detailed ? Verbose : null,
+            IsPrunePoint = i => Aux[i].PrunePoint,
+        };
         CheckAttachTarget();
         ComputeLoops();
         ComputeLiveRegisters();
@@ -93,7 +98,17 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
-        AddLoopStacks();
+        CheckFieldsExist();
+        CheckTailCallMaps();
+    }
+
+    private void CheckFieldsExist()
+    {
+        for (int i = 0; i < Insns.Length; i++)
+        {
+            if (Aux[i].Seen && Insns[i].Class == InsnClass.Ldx && SocketFields.IsHalfCounter(Aux[i].PtrType, Insns[i].Off))
+                RejectBug("error during ctx access conversion (0)");
+        }
     }
 
     private void CheckEncodings()
@@ -113,7 +128,10 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
+        // Indexes that came with an array of descriptors are resolved before.
+        if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
+        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         // Maps are numbered in the order of their first use.
         if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
@@ -179,7 +197,7 @@ internal sealed partial class ProgramVerifier
                 CheckFunction(i);
                 string safe = $"Func#{i} ('{subprog.Name}') is safe for any args that match its prototype\n";
                 _safeFunctions.Append(safe);
-                Verbose(safe);
+                if (Log.Enabled) Verbose(safe);
                 subprog.Verified = true;
                 again = true;
             }
@@ -190,7 +208,8 @@ internal sealed partial class ProgramVerifier
     private void CheckReturnCode(int regno, string name)
     {
         ref RegisterState reg = ref Regs[regno];
-        FuncFrame frame = State.Current;
+        // What is thrown in a function of main's leaves main.
+        FuncFrame frame = State.Frames[0]!;
         bool subprog = frame.SubprogNo != 0 && !frame.InExceptionCallback;
         if (subprog && !frame.InAsyncCallback && frame.FrameNo == 0 && Subprogs[frame.SubprogNo].IsGlobal
             && ReturnsVoid(Subprogs[frame.SubprogNo])) return;
@@ -223,7 +242,8 @@ internal sealed partial class ProgramVerifier
         if (reg.Type != RegType.Scalar)
             Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
         MarkChainPrecision(regno);
-        bool ret32 = Input.Attributes.Type != ProgramType.Lsm && where == "program exit";
+        // Hooks of security modules return an int; of all others the whole register counts.
+        bool ret32 = Input.Attributes.Type == ProgramType.Lsm && Input.Attributes.ExpectedAttachType != LsmCgroup && where == "program exit";
         (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
         if (min >= range.Min && max <= range.Max) return;
         LogBadRange(reg, range, where, name);

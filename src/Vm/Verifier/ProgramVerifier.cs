@@ -75,6 +75,9 @@ internal sealed partial class ProgramVerifier
     /// <summary>BPF_F_TEST_STATE_FREQ: a checkpoint at every chance.</summary>
     internal bool TestStateFreq { get; }
 
+    /// <summary>BPF_F_TEST_REG_INVARIANTS: intervals that contradict each other end the verification.</summary>
+    internal bool TestRegInvariants { get; }
+
     /// <summary>Registers of the running frame.</summary>
     internal RegisterState[] Regs => State.Current.Regs;
 

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using BpfSim.Maps;
+using BpfSim.Vm.Programs;
+using BpfSim.Vm.Verifier.Hints;
 using BpfSim.Vm.Verifier.Logging;
 using BpfSim.Vm.Verifier.Rewrites;
 
@@ -18,33 +20,38 @@ public static class EbpfVerifier
         var log = new VerifierLog(detailed ? input.LogLevel : input.LogLevel & 4);
         var verifier = new ProgramVerifier(input, log);
         Errno errno = Judge(verifier);
+        PathTrace? trace = null;
         if (errno != Errno.None && !detailed && (input.LogLevel & 1) != 0)
         {
             log = new VerifierLog(input.LogLevel | 1);
             verifier.Recycle();
-            verifier = new ProgramVerifier(input, log);
+            (verifier, trace) = Again(input, log);
             errno = Judge(verifier);
         }
 
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
-        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !RewriteLimits.HasLongJumps(verifier.Insns)) ? null
-            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Privileged);
-        KernelForm? shown = rewritten == null ? null : KernelForm.Of(rewritten, verifier.Aux, verifier.Subprogs, verifier.Maps, input);
+        // The statistics count the stack that the rewrites add.
+        bool longJumps = errno == Errno.None && RewriteLimits.HasLongJumps(verifier.Insns);
+        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !log.Statistics && !longJumps) ? null
+            : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
+        if (rewritten != null) verifier.AddLoopStacks(rewritten.OriginalSlots);
+        Lazy<KernelForm>? form = rewritten == null ? null : KernelForm.WhenAsked(rewritten, verifier, input);
         string? refusal = null;
-        if (errno == Errno.None && RewriteLimits.Find(verifier.Insns, verifier.Aux, shown) is { } limit)
+        if (errno == Errno.None && RewriteLimits.Find(verifier.Insns, verifier.Aux, longJumps ? form?.Value : null) is { } limit)
         {
             (errno, refusal) = limit;
             rewritten = null;
-            shown = null;
+            form = null;
             log.Append(refusal + "\n");
         }
 
-        string? message = errno == Errno.None ? null : refusal ?? verifier.Decisive ?? LastLine(log.Enabled ? log.ToString() : log.Tail, errno);
+        string? message = errno == Errno.None ? null
+            : refusal ?? verifier.Decisive ?? LastLine(log.Level != 0 ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
-            log.Append($"stack depth {string.Join('+', verifier.Subprogs.Select(s => s.CountedStack))}\n");
+            log.Append($"stack depth {string.Join('+', verifier.ListedStacks(rewritten?.OriginalSlots))}\n");
         }
 
         if (input.LogLevel != 0)
@@ -53,17 +60,16 @@ public static class EbpfVerifier
                 $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
         }
 
+        string? hint = message == null ? null : Explain(input, verifier, trace, message);
         var result = new VerifierResult
         {
             Errno = errno,
             Message = message,
-            Hint = message == null ? null : Hints.For(message, verifier.InsnIdx, verifier.SourceOf(verifier.InsnIdx)),
+            Hint = hint,
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
-            Shown = shown?.Insns ?? [],
-            ShownOriginalSlots = shown?.OriginalSlots ?? [],
-            ShownCallNames = shown?.CallNames ?? new Dictionary<int, string>(),
+            KernelForm = form,
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],
@@ -77,6 +83,24 @@ public static class EbpfVerifier
         };
         verifier.Recycle();
         return result;
+    }
+
+    /// <summary>A second verification, which remembers the path for the hint; an observer of the caller's own goes before.</summary>
+    private static (ProgramVerifier Verifier, PathTrace? Trace) Again(VerifierInput input, VerifierLog log)
+    {
+        PathTrace? trace = input.Observer == null ? new PathTrace(input.Insns.Length) : null;
+        return (new ProgramVerifier(trace == null ? input : input with { Observer = trace }, log), trace);
+    }
+
+    private static string? Explain(VerifierInput input, ProgramVerifier verifier, PathTrace? trace, string message)
+    {
+        if (trace == null && input.LogLevel != 0 && input.Observer == null)
+        {
+            (verifier, trace) = Again(input, new VerifierLog(0));
+            Judge(verifier);
+        }
+
+        return HintWriter.For(verifier, trace, message);
     }
 
     private static Errno Judge(ProgramVerifier verifier)

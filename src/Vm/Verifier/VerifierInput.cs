@@ -4,6 +4,7 @@ using BpfSim.Vm.Helpers;
 using BpfSim.Vm.Isa;
 using BpfSim.Vm.Programs;
 using BpfSim.Vm.Verifier.Exploration;
+using BpfSim.Vm.Verifier.Rewrites;
 
 namespace BpfSim.Vm.Verifier;
 
@@ -65,7 +66,10 @@ public sealed record VerifierResult
     /// <summary>The decisive line of the log of a rejection, in the kernel's words.</summary>
     public string? Message { get; init; }
 
-    /// <summary>A hint in plain words under a rejection; null if there is none.</summary>
+    /// <summary>
+    /// A hint in plain words under a rejection, on one line: what was wanted, which instruction lost it, and the usual
+    /// cure; null if there is none. Without a log (level 0) it knows no path.
+    /// </summary>
     public string? Hint { get; init; }
 
     /// <summary>The log at the asked-for level.</summary>
@@ -81,13 +85,16 @@ public sealed record VerifierResult
     /// The program as the kernel shows it after its rewrites (bpf_prog_info.xlated_prog_insns). Engines run <see cref="Xlated"/>:
     /// contexts and maps of the simulation are not laid out as the kernel's.
     /// </summary>
-    public Insn[] Shown { get; init; } = [];
+    public Insn[] Shown => KernelForm?.Value.Insns ?? [];
 
     /// <summary>For each shown slot, the slot of the loaded program that it stands for.</summary>
-    public int[] ShownOriginalSlots { get; init; } = [];
+    public int[] ShownOriginalSlots => KernelForm?.Value.OriginalSlots ?? [];
 
     /// <summary>By shown slot, the kernel functions that calls go to where these are not the helpers themselves.</summary>
-    public IReadOnlyDictionary<int, string> ShownCallNames { get; init; } = new Dictionary<int, string>();
+    public IReadOnlyDictionary<int, string> ShownCallNames => KernelForm?.Value.CallNames ?? new Dictionary<int, string>();
+
+    /// <summary>What is shown, made when it is first looked at: verdicts and runs do without.</summary>
+    internal Lazy<KernelForm>? KernelForm { get; init; }
 
     /// <summary>First xlated slot of every function.</summary>
     public int[] FunctionStarts { get; init; } = [0];

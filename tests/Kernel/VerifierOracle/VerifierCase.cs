@@ -14,16 +14,27 @@ namespace BpfSim.Kernel.Tests.VerifierOracle;
 /// <code>
 /// == name
 /// type xdp                    the program type
+/// caps bpf,net_admin          the loader's capabilities; all of them without this line
 ///     r0 = 0                  the program, with .map lines where it needs maps
 ///     exit
 /// => accept                   or the errno and the decisive line: => EACCES R2 !read_ok
+/// hint: …                     the whole hint, where the case is one of hints
 /// </code>
 /// </summary>
 public sealed record VerifierCase(string File, int Line, string Name, ProgramType Type, string Text, string Expected)
 {
+    /// <summary>What the loader may do.</summary>
+    public Capabilities Loader { get; init; } = Capabilities.All;
+
+    /// <summary>The hint under a rejection, where the case says one.</summary>
+    public string? Hint { get; init; }
+
     /// <summary>All cases of all files.</summary>
     public static IReadOnlyList<VerifierCase> All { get; } =
         [.. Directory.GetFiles(Repository.PathOf("tests", "data", "verifier"), "*.bpf").Order(StringComparer.Ordinal).SelectMany(Read)];
+
+    /// <summary>BPF_* attach type that the program is loaded with.</summary>
+    public uint AttachType { get; init; }
 
     public override string ToString() => $"{Path.GetFileName(File)}:{Line} {Name}";
 
@@ -36,16 +47,19 @@ public sealed record VerifierCase(string File, int Line, string Name, ProgramTyp
             int start = i;
             string name = lines[i][3..], text = "", expected = "";
             var type = ProgramType.SocketFilter;
+            Capabilities loader = Capabilities.All;
             for (i++; i < lines.Length && expected == ""; i++)
             {
                 if (lines[i].StartsWith("type ", StringComparison.Ordinal))
                     type = Enum.Parse<ProgramType>(lines[i][5..].Replace("_", "", StringComparison.Ordinal), ignoreCase: true);
+                else if (lines[i].StartsWith("caps ", StringComparison.Ordinal)) loader = CapabilityText.Parse(lines[i][5..]);
                 else if (lines[i].StartsWith("=> ", StringComparison.Ordinal)) expected = lines[i][3..].Trim();
                 else text += lines[i] + "\n";
             }
 
+            string? hint = i < lines.Length && lines[i].StartsWith("hint: ", StringComparison.Ordinal) ? lines[i]["hint: ".Length..] : null;
             i--;
-            yield return new VerifierCase(file, start + 1, name, type, text, expected);
+            yield return new VerifierCase(file, start + 1, name, type, text, expected) { Hint = hint, Loader = loader };
         }
     }
 
@@ -68,7 +82,7 @@ public sealed record VerifierCase(string File, int Line, string Name, ProgramTyp
 internal static class Judges
 {
     /// <summary>BpfSim's verdict.</summary>
-    public static VerifierResult Ours(ProgramType type, Insn[] insns, MapSpec[] specs, uint logLevel = 1)
+    public static VerifierResult Ours(ProgramType type, Insn[] insns, MapSpec[] specs, uint logLevel = 1, Capabilities loader = Capabilities.All)
     {
         BpfMap[] maps = [.. specs.Select(s => MapFactory.Create(s, 2).Map!)];
         try
@@ -79,7 +93,7 @@ internal static class Judges
                 Insns = insns,
                 ProgramType = ProgramTypeTable.Find(type)!,
                 Helpers = HelperCatalog.Table,
-                Attributes = new ProgramAttributes { Type = type, GplCompatible = true },
+                Attributes = new ProgramAttributes { Type = type, GplCompatible = true, Capabilities = loader },
                 Maps = maps,
                 LogLevel = logLevel,
                 CpuCount = (uint)Environment.ProcessorCount,

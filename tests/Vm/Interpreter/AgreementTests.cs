@@ -54,6 +54,26 @@ public sealed unsafe class AgreementTests
         """));
 
     [Theory, MemberData(nameof(Engines))]
+    public void A_function_whose_first_instruction_goes_is_still_called(string engine)
+    {
+        Insn[] insns = BpfAssembler.Program("""
+                r1 = 5
+                call pc+2
+                r0 += 2
+                exit
+                goto pc+0
+                *(u64 *)(r10 -8) = r1
+                r0 = *(u64 *)(r10 -8)
+                r0 += r1
+                exit
+            """, s_helpers).Insns;
+        ExecutableProgram program = Verified(insns);
+        Assert.Equal([0, 4], program.FunctionStarts);
+        Assert.Equal(insns.Length - 1, program.Insns.Length);
+        Assert.Equal(12UL, Run(engine, program));
+    }
+
+    [Theory, MemberData(nameof(Engines))]
     public void A_tail_call_that_cannot_be_made_leaves_EINVAL(string engine)
     {
         const string Text = """

@@ -57,7 +57,7 @@ internal sealed class ProgDumpCommand : CliCommand
     private static void DumpXlated(BpfProgram program, bool opcodes, bool linum)
     {
         Insn[] insns = program.Verdict.Shown;
-        var names = new XlatedNames(program);
+        var names = new XlatedNames(program) { KernelForm = true };
         var lines = new Dictionary<int, LineInfo>();
         foreach (LineInfo line in program.LineInfos) lines[line.InsnOff] = line;
         var functions = program.FuncInfos.ToDictionary(f => f.InsnOff, f => f.TypeId);
@@ -131,7 +131,7 @@ internal sealed class ProgDumpCommand : CliCommand
                 else if (!jited)
                 {
                     Insn[] insns = program.Verdict.Shown;
-                    var names = new XlatedNames(program);
+                    var names = new XlatedNames(program) { KernelForm = true };
                     for (int slot = 0; slot < insns.Length; slot++)
                     {
                         int slots = insns[slot].IsLdImm64 && slot + 1 < insns.Length ? 2 : 1;
@@ -166,9 +166,21 @@ internal sealed class ProgDumpCommand : CliCommand
     {
         private readonly IReadOnlyList<MapObject> _maps = program.Maps;
 
+        /// <summary>Whether calls have the distance in off and the number of the function in imm, as in programs of several functions.</summary>
+        public bool KernelForm { get; init; }
+
         public override string? Helper(int id) => HelperCatalog.Table.Find(id)?.Name;
 
         public override string? Kfunc(int id, int btfIndex) => program.Attributes.KernelBtf?.Find((uint)id)?.Name;
+
+        public override string? LocalCall(int slot, Insn insn)
+        {
+            int[] starts = program.Verdict.FunctionStarts, origins = program.Verdict.OriginalSlots;
+            if (!KernelForm || starts.Length < 2 || (uint)insn.Imm >= (uint)starts.Length) return null;
+            uint type = program.FuncInfos.FirstOrDefault(f => f.InsnOff == origins[starts[insn.Imm]]).TypeId;
+            string name = program.Btf?.Data.Find(type)?.Name is { Length: > 0 } known ? known : "F";
+            return $"pc{insn.Off:+0;-0;+0}#bpf_prog_{program.TagText}_{name}";
+        }
 
         public override string? Load64(int slot, Insn first, Insn second) => (PseudoSource)first.Src switch
         {

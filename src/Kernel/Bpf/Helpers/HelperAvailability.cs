@@ -13,8 +13,14 @@ public static class HelperAvailability
     /// <summary>Helpers that an unprivileged program may call, where its type may.</summary>
     private static readonly HashSet<int> s_unprivileged =
     [
-        1, 2, 3, 5, 7, 8, 12, 15, 14, 16, 17, 26, 28, 34, 42, 46, 47, 68, 79, 80, 81, 83, 87, 88, 89, 107, 108, 118, 123, 125, 130, 131, 132, 133,
+        1, 2, 3, 5, 7, 8, 12, 15, 14, 16, 17, 26, 28, 34, 42, 46, 47, 68, 79, 80, 81, 83, 87, 88, 89, 107, 108, 123, 125, 130, 131, 132, 133,
         134, 160, 208,
+    ];
+
+    /// <summary>Helpers that look into the kernel: they take CAP_PERFMON.</summary>
+    private static readonly HashSet<int> s_perfmon =
+    [
+        6, 16, 22, 35, 55, 109, 112, 113, 114, 115, 117, 136, 137, 138, 139, 140, 141, 148, 149, 158, 165, 166, 175, 176, 177, 178, 180, 191, 196,
     ];
 
     /// <summary>Functions that may call bpf_d_path.</summary>
@@ -37,7 +43,9 @@ public static class HelperAvailability
             && !s_byContext.TryGetValue(typeName, out set))
             return false;
         if (!set.Contains(id)) return false;
-        if (!program.Privileged && !s_unprivileged.Contains(id)) return false;
+        if (!program.Capabilities.Allows(Capabilities.Bpf) && !s_unprivileged.Contains(id)) return false;
+        if (!program.Capabilities.Allows(Capabilities.Perfmon) && s_perfmon.Contains(id)
+            && !(program.Type == ProgramType.Syscall && id is >= 136 and <= 140 or 178 or 196)) return false;
         // Socket options may only be changed where the iterator holds the socket's lock.
         if (program is { Type: ProgramType.Tracing, ExpectedAttachType: (uint)AttachType.TraceIter } && id is 49 or 57)
             return program.KernelBtf?.Find(program.AttachBtfId)?.Name is "bpf_iter_tcp" or "bpf_iter_unix" || program.Type != ProgramType.Tracing;
@@ -47,7 +55,7 @@ public static class HelperAvailability
     /// <summary>Whether a helper that the type may call is also allowed at this attach target; false is the kernel's "not allowed in probe".</summary>
     public static bool AllowedAtTarget(ProgramAttributes program, int id)
     {
-        if (program.Type == ProgramType.Syscall) return id is not (107 or 108);
+        if (program.Type == ProgramType.Syscall) return id is not (107 or 108 or 147);
         if (program.Type != ProgramType.Tracing) return true;
         string target = program.KernelBtf?.Find(program.AttachBtfId)?.Name ?? "";
         return (id, (AttachType)program.ExpectedAttachType) switch

@@ -11,7 +11,7 @@ internal static class PrivilegedHelpers
         Row(77, "rc_repeat", Int, [Ctx], gpl: true),
         Row(78, "rc_keydown", Int, [Ctx, Any, Any, Any], gpl: true),
         Row(92, "rc_pointer_rel", Int, [Ctx, Any, Any], gpl: true),
-        Row(101, "sysctl_get_name", Int, [Ctx, Out, Size, Any]),
+        Row(101, "sysctl_get_name", Int, [Ctx, InOut, Size, Any]),
         Row(102, "sysctl_get_current_value", Int, [Ctx, Out, Size]),
         Row(103, "sysctl_get_new_value", Int, [Ctx, Out, Size]),
         Row(104, "sysctl_set_new_value", Int, [Ctx, In, Size]),

@@ -15,6 +15,6 @@ internal static class XdpHelpers
         Row(121, "xdp_output", Int, [Btf, Map, Any, In, Size0], gpl: true, btf: ["xdp_buff"]),
         Row(188, "xdp_get_buff_len", Int, [Ctx]),
         Row(189, "xdp_load_bytes", Int, [Ctx, Any, Out, Size]),
-        Row(190, "xdp_store_bytes", Int, [Ctx, Any, Out, Size]),
+        Row(190, "xdp_store_bytes", Int, [Ctx, Any, In, Size]),
     ];
 }

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Programs;
 using static BpfSim.Vm.Programs.ProgramType;
@@ -36,6 +37,24 @@ public static class ProgramTypeTable
         return byType;
     }
 
+    /// <summary>Most instructions that a loader with CAP_BPF may give.</summary>
+    public const int MaxInsnsCapable = 1_000_000;
+
+    /// <summary>Most instructions that a loader may give.</summary>
+    public static int MaxInsns(Capabilities loader) => loader.Allows(Capabilities.Bpf) ? MaxInsnsCapable : 4096;
+
+    /// <summary>What loading a program of a type takes, known or not.</summary>
+    public static Capabilities Needs(ProgramType type) => type switch
+    {
+        SocketFilter or CgroupSkb => Capabilities.None,
+        SchedCls or SchedAct or Xdp or LwtIn or LwtOut or LwtXmit or LwtSeg6local or SkSkb or SkMsg or FlowDissector or CgroupDevice
+            or CgroupSock or CgroupSockAddr or CgroupSockopt or CgroupSysctl or SockOps or Netfilter => Capabilities.Bpf | Capabilities.NetAdmin,
+        Kprobe or Tracepoint or PerfEvent or RawTracepoint or RawTracepointWritable or Tracing or Lsm or StructOps
+            => Capabilities.Bpf | Capabilities.Perfmon,
+        Ext => Capabilities.Bpf | Capabilities.NetAdmin | Capabilities.Perfmon,
+        _ => Capabilities.Bpf,
+    };
+
     /// <summary>The row of a type; null for Unspec and unknown numbers.</summary>
     public static ProgramTypeInfo? Find(ProgramType type) => (uint)type < (uint)s_byType.Length ? s_byType[(int)type] : null;
 
@@ -45,6 +64,7 @@ public static class ProgramTypeTable
         {
             Type = type,
             Name = name,
+            Needs = Needs(type),
             Sections = [.. SectionTable.All.Where(s => s.Type == type)],
             CheckContext = context ?? (query => ContextRules.Check(name, query)),
             AllowsHelper = (program, id) => HelperAvailability.Allows(name, program, id),
@@ -103,10 +123,16 @@ public static class ProgramTypeTable
         _ => null,
     };
 
+    /// <summary>The hooks that answer yes or no; all others answer 0 or a negative error.</summary>
+    private static bool AnswersYesOrNo(string hook) =>
+        hook is "bpf_lsm_xfrm_state_pol_flow_match" or "bpf_lsm_audit_rule_known" or "bpf_lsm_inode_xattr_skipcap";
+
     private static (long, long)? LsmReturn(ProgramAttributes program)
     {
-        if (program.ExpectedAttachType == (uint)AttachType.LsmCgroup) return (0, 1);
-        return TracingContext.Target(program) is { } target && target.Proto.TypeId != 0 && program.KernelBtf!.Resolve(target.Proto.TypeId).Size == 1
-            ? (0, 1) : (-4095, 0);
+        (string Name, BtfType Proto)? target = TracingContext.Target(program);
+        bool returnsNothing = target is { Proto.TypeId: 0 };
+        if (program.ExpectedAttachType == (uint)AttachType.LsmCgroup) return returnsNothing ? (1, 1) : (0, 1);
+        if (returnsNothing) return null;
+        return target is { } hook && AnswersYesOrNo(hook.Name) ? (0, 1) : (-4095, 0);
     }
 }

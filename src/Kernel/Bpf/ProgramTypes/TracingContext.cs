@@ -52,7 +52,7 @@ internal static class TracingContext
         bool rawTracepoint = query.Program.ExpectedAttachType == (uint)AttachType.TraceRawTp && query.Program.Type == ProgramType.Tracing;
         BtfParam[] parameters = [.. target.Proto.Params];
         if (rawTracepoint) parameters = parameters[1..];
-        int arg = query.Off / 8;
+        int arg = ArgumentAt(target.Proto, query.Off);
         uint typeId;
         if (arg < parameters.Length)
         {
@@ -71,6 +71,24 @@ internal static class TracingContext
 
         return CheckArgument(query, target.Name, arg, typeId, rawTracepoint, btf);
     }
+
+    /// <summary>
+    /// Which argument lies at an offset: each takes whole words. One past the arguments is the result, two past is nothing.
+    /// </summary>
+    private static int ArgumentAt(BtfType proto, int off)
+    {
+        int end = 0, arg = 0;
+        foreach (BtfParam parameter in proto.Params)
+        {
+            end += Words(proto.Btf.Resolve(parameter.TypeId));
+            if (off < end) return arg;
+            arg++;
+        }
+
+        return off < end + Words(proto.Btf.Resolve(proto.TypeId)) ? arg : arg + 1;
+    }
+
+    private static int Words(BtfType type) => type.Kind == BtfKind.Ptr ? 8 : (int)(type.Size + 7) / 8 * 8;
 
     private static ContextAccess CheckArgument(ContextQuery query, string func, int arg, uint typeId, bool rawTracepoint, BtfData btf)
     {

@@ -42,6 +42,9 @@ internal sealed class BpfEnvironment
     /// <summary>The kernel's BTF, null if the profile has none.</summary>
     public BtfData? KernelBtf { get; init; }
 
+    /// <summary>Address of a kernel symbol by name, 0 if the kernel knows none such; null if it is taken to know all.</summary>
+    public Func<string, ulong>? SymbolAddress { get; init; }
+
     /// <summary>Nanoseconds since the simulated boot.</summary>
     public required Func<ulong> Now { get; init; }
 
@@ -51,6 +54,6 @@ internal sealed class BpfEnvironment
     /// <summary>What CPUs share, for test runs.</summary>
     public required KernelState Kernel { get; init; }
 
-    /// <summary>False for a loader without CAP_BPF and CAP_PERFMON.</summary>
-    public bool Privileged { get; init; } = true;
+    /// <summary>What the loader may do; root by default.</summary>
+    public Capabilities Capabilities { get; init; } = Capabilities.All;
 }

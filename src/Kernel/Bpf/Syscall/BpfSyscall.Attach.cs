@@ -112,7 +112,7 @@ public sealed partial class BpfSyscall
 
     private int QueryPrograms(ProgQueryAttr attr)
     {
-        if (!_environment.Privileged) return -(int)Errno.EPERM;
+        if (!_environment.Capabilities.Allows(Capabilities.Bpf)) return -(int)Errno.EPERM;
         if ((attr.QueryFlags & ~1u) != 0) return -(int)Errno.EINVAL;
         switch (attr.AttachType)
         {

@@ -1,5 +1,6 @@
 using BpfSim.Maps;
 using BpfSim.Vm.Btf;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Bpf;
 
@@ -14,7 +15,7 @@ public sealed partial class BpfSyscall
     {
         if ((attr.Flags & ~FlagTokenFd) != 0) return -(int)Errno.EINVAL;
         if ((attr.Flags & FlagTokenFd) != 0) return -(int)(Fds.Find(attr.TokenFd) == null ? Errno.EBADF : Errno.EINVAL);
-        if (!_environment.Privileged) return -(int)Errno.EPERM;
+        if (!_environment.Capabilities.Allows(Capabilities.Bpf)) return -(int)Errno.EPERM;
         if (attr.Btf.Length > MaxBtfBytes) return -(int)Errno.E2BIG;
         if ((attr.LogLevel & ~15u) != 0 || (attr.LogLevel == 0 && attr.LogSize != 0) || attr.LogSize > uint.MaxValue >> 2) return -(int)Errno.EINVAL;
         BtfData? data = null;

@@ -1,4 +1,5 @@
 using BpfSim.Maps;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Bpf;
 
@@ -37,15 +38,15 @@ public sealed partial class BpfSyscall
     {
         next = found;
         int result = start >= int.MaxValue ? -(int)Errno.EINVAL
-            : !_environment.Privileged ? -(int)Errno.EPERM
+            : !_environment.Capabilities.Allows(Capabilities.SysAdmin) ? -(int)Errno.EPERM
             : found == 0 ? -(int)Errno.ENOENT : 0;
         return Traced(command, new IdAttr(start, found), result);
     }
 
     private int FdById(BpfCommand command, uint id, KernelObject? value)
     {
-        int result = !_environment.Privileged ? -(int)Errno.EPERM : -(int)Errno.ENOENT;
-        if (_environment.Privileged && value != null)
+        int result = !_environment.Capabilities.Allows(Capabilities.SysAdmin) ? -(int)Errno.EPERM : -(int)Errno.ENOENT;
+        if (_environment.Capabilities.Allows(Capabilities.SysAdmin) && value != null)
         {
             value.Get();
             result = Fds.Install(value);

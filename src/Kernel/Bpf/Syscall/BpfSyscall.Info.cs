@@ -1,4 +1,5 @@
 using BpfSim.Maps;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Bpf;
 
@@ -21,7 +22,7 @@ public sealed partial class BpfSyscall
     /// <summary>BPF_ENABLE_STATS: programs count and time their runs until the descriptor is closed.</summary>
     public int EnableStats(uint type = 0)
     {
-        int result = !_environment.Privileged ? -(int)Errno.EPERM : type != 0 ? -(int)Errno.EINVAL : 0;
+        int result = !_environment.Capabilities.Allows(Capabilities.SysAdmin) ? -(int)Errno.EPERM : type != 0 ? -(int)Errno.EINVAL : 0;
         if (result == 0)
         {
             _environment.Kernel.EnableStats();

@@ -1,4 +1,5 @@
 using BpfSim.Maps;
+using BpfSim.Vm.Programs;
 
 namespace BpfSim.Kernel.Bpf;
 
@@ -35,7 +36,7 @@ public sealed partial class BpfSyscall
             if (error != 0) return error;
             inner = innerMap.Map.Spec;
         }
-        if (!_environment.Privileged && NeedsPrivilege(attr.MapType)) return -(int)Errno.EPERM;
+        if (!_environment.Capabilities.Allows(Capabilities.Bpf) && NeedsPrivilege(attr.MapType)) return -(int)Errno.EPERM;
 
         BtfObject? btf = null;
         if (attr.BtfKeyTypeId != 0 || attr.BtfValueTypeId != 0)

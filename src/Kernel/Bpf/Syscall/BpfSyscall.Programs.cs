@@ -9,7 +9,7 @@ public sealed partial class BpfSyscall
 {
     private const uint KnownProgFlags = 0xff | (1u << 16);
     private const uint MaxBtfType = 0xfffff;
-    private const int MaxInsnsPrivileged = 1_000_000, MaxInsnsUnprivileged = 4096, MaxUsedMaps = 64;
+    private const int MaxUsedMaps = 64;
 
     /// <summary>BPF_PROG_LOAD: verifies and compiles a program. Returns its descriptor or -errno; the log is in the attributes.</summary>
     public int ProgLoad(ProgLoadAttr attr) => Traced(BpfCommand.BPF_PROG_LOAD, attr, LoadProgram(attr));
@@ -25,7 +25,7 @@ public sealed partial class BpfSyscall
             ExpectedAttachType = attachType,
             Flags = attr.ProgFlags,
             GplCompatible = IsGplCompatible(attr.License!),
-            Privileged = _environment.Privileged,
+            Capabilities = _environment.Capabilities,
             AttachBtfId = attr.AttachBtfId,
             KernelBtf = _environment.KernelBtf,
         };
@@ -48,6 +48,8 @@ public sealed partial class BpfSyscall
             Btf = btf?.Data,
             FuncInfos = attr.FuncInfo,
             LineInfos = attr.LineInfo,
+            SymbolAddress = _environment.SymbolAddress,
+            CpuCount = _environment.Cpus,
             LogLevel = attr.LogLevel,
         });
         attr.Hint = verdict.Hint;
@@ -84,10 +86,9 @@ public sealed partial class BpfSyscall
         if ((attr.ProgFlags & ~KnownProgFlags) != 0) return -(int)Errno.EINVAL;
         // BPF_F_TOKEN_FD: no descriptor of this process is a token.
         if ((attr.ProgFlags & FlagTokenFd) != 0) return -(int)(Fds.Find(attr.ProgTokenFd) == null ? Errno.EBADF : Errno.EINVAL);
-        int limit = _environment.Privileged ? MaxInsnsPrivileged : MaxInsnsUnprivileged;
-        if (attr.Insns.Length == 0 || attr.Insns.Length > limit) return -(int)Errno.E2BIG;
-        if (!_environment.Privileged && attr.ProgType is not (ProgramType.SocketFilter or ProgramType.CgroupSkb))
-            return -(int)Errno.EPERM;
+        Capabilities loader = _environment.Capabilities;
+        if (attr.Insns.Length == 0 || attr.Insns.Length > ProgramTypeTable.MaxInsns(loader)) return -(int)Errno.E2BIG;
+        if (!loader.Allows(ProgramTypeTable.Needs(attr.ProgType))) return -(int)Errno.EPERM;
         int error = CheckAttachment(attr, attachType);
         if (error != 0) return error;
         if (attr.License == null) return -(int)Errno.EFAULT;

@@ -17,7 +17,7 @@ public sealed partial class BpfSyscall
 
     private int QueryTaskFd(TaskFdQueryAttr attr)
     {
-        if (!_environment.Privileged) return -(int)Errno.EPERM;
+        if (!_environment.Capabilities.Allows(Capabilities.SysAdmin)) return -(int)Errno.EPERM;
         if (attr.Flags != 0) return -(int)Errno.EINVAL;
         if (attr.Pid != LoaderPid) return -(int)Errno.ENOENT;
         switch (Fds.Find(attr.Fd))

@@ -27,12 +27,15 @@ internal sealed partial class ProgramVerifier
         if (reg.Type.HasAny(RegType.MemPercpu)) Reject(Errno.EACCES, $"R{regno} is ptr_{name} access percpu memory: off={off}");
 
         bool allocated = reg.Type.HasAny(RegType.MemAlloc);
+        if (type == AccessType.Write && allocated && reg.Type.HasAny(RegType.PtrUntrusted)) Reject(Errno.EACCES, "only read is supported");
         if (type == AccessType.Write && !allocated)
         {
             CheckKernelObjectWrite(name, off, size);
             return;
         }
 
+        bool borrowed = reg.Type.HasAny(RegType.MemRcu | RegType.NonOwnRef);
+        if (allocated && !borrowed && reg.RefObjId == 0) RejectBug("ref_obj_id for allocated object must be non-zero");
         BtfStep step = AccessStruct(reg, pointee, off, size);
         if (type != AccessType.Read || valueRegno < 0) return;
         LoadThroughBtf(ref Regs[valueRegno], reg, step);
@@ -77,7 +80,7 @@ internal sealed partial class ProgramVerifier
         bool untrusted = false;
         while (true)
         {
-            BtfStep step = BtfWalk.Step(pointee, at, size);
+            BtfStep step = BtfWalk.Step(pointee, at, size, untrusted);
             untrusted |= step.Untrusted;
             switch (step.Kind)
             {
@@ -88,7 +91,7 @@ internal sealed partial class ProgramVerifier
                     pointee = pointee.Btf[step.TypeId];
                     at = 0;
                     continue;
-                case BtfWalkKind.Pointer or BtfWalkKind.PointerToOther when allocated:
+                case BtfWalkKind.Pointer when allocated:
                     return new BtfStep(BtfWalkKind.Scalar);
                 default:
                     return step with { Untrusted = untrusted };
@@ -291,6 +294,9 @@ internal sealed partial class ProgramVerifier
             flags |= RegType.MemRcu;
             if (field.Kind == SpecialFieldKind.KptrPercpu) flags |= RegType.MemPercpu;
             else if (kptr.Btf == BtfSource.Program) flags |= RegType.MemAlloc;
+            // An object that lists or trees may hold is borrowed from them.
+            IReadOnlyList<SpecialField> fields = RecordOf(kptr.Btf, kptr.BtfId);
+            if (HasField(fields, SpecialFieldKind.ListNode) || HasField(fields, SpecialFieldKind.RbNode)) flags |= RegType.NonOwnRef;
             return flags;
         }
 

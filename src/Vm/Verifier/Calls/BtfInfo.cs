@@ -173,14 +173,16 @@ internal sealed partial class ProgramVerifier
     private void ResolveBtfVariable(int insnIdx)
     {
         uint id = (uint)Insns[insnIdx].Imm;
+        // The second half names the BTF of a module; there are no modules here.
+        if (Insns[insnIdx + 1].Imm != 0) Reject(Errno.EINVAL, "invalid module BTF object FD specified.");
         if (KernelBtf.Find(id) is not { Id: > 0 } type)
         {
-            Reject(Errno.ENOENT, $"ldimm64 insn specifies invalid btf_id {id}.");
+            Reject(Errno.ENOENT, $"ldimm64 insn specifies invalid btf_id {(int)id}.");
             return;
         }
 
         if (type.Kind is not (BtfKind.Var or BtfKind.Func))
-            Reject(Errno.EINVAL, $"pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC");
+            Reject(Errno.EINVAL, $"pseudo btf_id {(int)id} in ldimm64 isn't KIND_VAR or KIND_FUNC");
         if (Input.SymbolAddress is { } addressOf && addressOf(type.Name) == 0)
             Reject(Errno.ENOENT, $"ldimm64 failed to find the address for kernel symbol '{type.Name}'.");
     }

@@ -32,18 +32,21 @@ internal readonly record struct BtfStep(
 internal static class BtfWalk
 {
     /// <summary>Goes one struct deep; a nested struct that starts exactly at the offset ends the step.</summary>
-    public static BtfStep Step(BtfType type, long off, int size)
+    /// <param name="type">The struct or union.</param>
+    /// <param name="off">Bytes into it.</param>
+    /// <param name="size">Bytes accessed.</param>
+    /// <param name="untrusted">Whether an earlier step led through a union already: then numbers may be read across members.</param>
+    public static BtfStep Step(BtfType type, long off, int size, bool untrusted = false)
     {
-        bool untrusted = false;
         while (true)
         {
             type = type.Btf.Resolve(type.Id);
-            if (!type.IsComposite) return Invalid($"Type '{type.Name}' is not a struct");
+            if (!type.IsComposite) return Invalid($"Type '{NameOf(type.Name)}' is not a struct");
             if (type.Kind == BtfKind.Union && type.Vlen != 1) untrusted = true;
             if (off + size > type.Size)
             {
                 if (!TryFlexibleArray(ref type, ref off, out bool scalar))
-                    return Error($"access beyond struct {type.Name} at off {off} size {size}");
+                    return Error($"access beyond struct {NameOf(type.Name)} at off {off} size {size}");
                 if (scalar) return new BtfStep(BtfWalkKind.Scalar, Untrusted: untrusted);
                 continue;
             }
@@ -52,6 +55,8 @@ internal static class BtfWalk
             if (found is { } step) return step;
         }
     }
+
+    private static string NameOf(string name) => name.Length == 0 ? "(anon)" : name;
 
     private static BtfStep Error(string message) => new(BtfWalkKind.Error, Message: message);
 
@@ -95,7 +100,7 @@ internal static class BtfWalk
             if (off < start) break;
             BtfType field = type.Btf.Resolve(member.TypeId);
             long length = type.Btf.SizeOf(field.Id);
-            if (length < 0) return Error($"field {member.Name} doesn't have size");
+            if (length < 0) return Error($"field {NameOf(member.Name)} doesn't have size");
             long end = start + length;
             if (off >= end) continue;
             if (field.Kind == BtfKind.Array)
@@ -115,16 +120,16 @@ internal static class BtfWalk
             }
 
             if (field.Kind == BtfKind.Ptr) return PointerStep(type, member, field, start, length, off, size, untrusted);
-            if (off + size > end)
+            if (off + size > end && !untrusted)
             {
                 return Error(
-                    $"access beyond the end of member {member.Name} (mend:{end}) in struct {type.Name} with off {off} size {size}");
+                    $"access beyond the end of member {NameOf(member.Name)} (mend:{end}) in struct {NameOf(type.Name)} with off {off} size {size}");
             }
 
             return new BtfStep(BtfWalkKind.Scalar, Untrusted: untrusted);
         }
 
-        return Invalid($"struct {type.Name} doesn't have field at offset {off}");
+        return Invalid($"struct {NameOf(type.Name)} doesn't have field at offset {off}");
     }
 
     private static (BtfType Element, long Size) Element(BtfType array)
@@ -139,7 +144,7 @@ internal static class BtfWalk
         if (length != size || off != start)
         {
             return Error(
-                $"cannot access ptr member {member.Name} with moff {start} in struct {type.Name} with off {off} size {size}");
+                $"cannot access ptr member {NameOf(member.Name)} with moff {start} in struct {NameOf(type.Name)} with off {off} size {size}");
         }
 
         string tag = pointer.Target.Kind == BtfKind.TypeTag ? pointer.Target.Name : "";

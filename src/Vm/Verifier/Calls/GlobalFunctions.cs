@@ -62,29 +62,25 @@ internal sealed partial class ProgramVerifier
     private Errno PrepareArgument(BtfType func, int index, uint typeId, bool global, out SubprogArg arg)
     {
         BtfData btf = Input.Btf!;
-        ArgTags tags = TagsOf(func, index);
         arg = default;
-        if (tags != 0 && !global) return Errno.EOPNOTSUPP;
+        Errno errno = TagsOf(func, index, global, out ArgTags tags);
+        if (errno != Errno.None) return errno;
         BtfType type = btf.Resolve(typeId);
         if (type.Kind == BtfKind.Ptr) return PreparePointer(type, index, tags, global, out arg);
-        if (tags != 0)
-        {
-            Verbose($"arg#{index} has pointer tag, but is not a pointer type\n");
-            return Errno.EINVAL;
-        }
-
+        if (tags != 0) return BadArgument($"arg#{index} has pointer tag, but is not a pointer type", Errno.EINVAL);
         if (type.Kind == BtfKind.Int || type.IsAnyEnum) return Errno.None;
         if (global) Verbose($"Arg#{index} type {KindName(type)} in {func.Name}() is not supported yet.\n");
         return Errno.EINVAL;
     }
 
-    private static ArgTags TagsOf(BtfType func, int index)
+    private Errno TagsOf(BtfType func, int index, bool global, out ArgTags tags)
     {
-        ArgTags tags = 0;
+        tags = 0;
         foreach (BtfDeclTag tag in func.Btf.DeclTags(func.Id))
         {
             if (tag.ComponentIndex != index || !tag.Text.StartsWith("arg:", StringComparison.Ordinal)) continue;
-            tags |= tag.Text[4..] switch
+            if (!global) return BadArgument($"arg#{index} type tag is not supported in static functions", Errno.EOPNOTSUPP);
+            ArgTags known = tag.Text[4..] switch
             {
                 "ctx" => ArgTags.Ctx,
                 "trusted" => ArgTags.Trusted,
@@ -94,18 +90,27 @@ internal sealed partial class ProgramVerifier
                 "arena" => ArgTags.Arena,
                 _ => 0,
             };
+            if (known == 0) return BadArgument($"arg#{index} has unsupported set of tags", Errno.EOPNOTSUPP);
+            tags |= known;
         }
 
-        return tags;
+        return Errno.None;
+    }
+
+    private Errno BadArgument(string message, Errno errno)
+    {
+        Verbose(message + "\n");
+        return errno;
     }
 
     private Errno PreparePointer(BtfType pointer, int index, ArgTags tags, bool global, out SubprogArg arg)
     {
         BtfData btf = Input.Btf!;
         arg = default;
-        if ((tags & ArgTags.Ctx) != 0 || IsContextPointer(pointer, index))
+        if ((tags & ArgTags.Ctx) != 0 || IsContextPointer(pointer))
         {
             if ((tags & ~ArgTags.Ctx) != 0) return BadTags(index);
+            if (tags != 0 && ContextTypeMismatch(pointer, index) is { } mismatch) return BadArgument(mismatch, Errno.EINVAL);
             arg = new SubprogArg(SubprogArgKind.Context);
             return Errno.None;
         }
@@ -127,7 +132,8 @@ internal sealed partial class ProgramVerifier
 
         if ((tags & ArgTags.Untrusted) != 0)
         {
-            if ((tags & ~ArgTags.Untrusted) != 0) return BadTags(index);
+            if ((tags & ~ArgTags.Untrusted) != 0)
+                return BadArgument($"arg#{index} untrusted cannot be combined with any other tags", Errno.EINVAL);
             if (!target.IsVoid && target.Kind != BtfKind.Int && !target.IsAnyEnum)
                 return PrepareKernelPointer(target, index, RegType.PtrUntrusted, out arg);
             arg = new SubprogArg(SubprogArgKind.Memory, RegType.MemRdonly | RegType.PtrUntrusted);
@@ -136,12 +142,13 @@ internal sealed partial class ProgramVerifier
 
         if ((tags & ArgTags.Arena) != 0)
         {
-            if ((tags & ~ArgTags.Arena) != 0) return BadTags(index);
+            if ((tags & ~ArgTags.Arena) != 0)
+                return BadArgument($"arg#{index} arena cannot be combined with any other tags", Errno.EINVAL);
             arg = new SubprogArg(SubprogArgKind.Arena);
             return Errno.None;
         }
 
-        if (!global) return tags != 0 ? NotAPointer(index) : Errno.EINVAL;
+        if (!global) return Errno.EINVAL;
         if ((tags & ArgTags.Nullable) != 0) return BadTags(index);
         long size = target.IsVoid ? -1 : btf.SizeOf(target.Id);
         if (size < 0)
@@ -154,33 +161,27 @@ internal sealed partial class ProgramVerifier
         return Errno.None;
     }
 
-    private Errno BadTags(int index)
-    {
-        Verbose($"arg#{index} has invalid combination of tags\n");
-        return Errno.EINVAL;
-    }
-
-    private Errno NotAPointer(int index)
-    {
-        Verbose($"arg#{index} has pointer tag, but is not a pointer type\n");
-        return Errno.EINVAL;
-    }
+    private Errno BadTags(int index) => BadArgument($"arg#{index} has invalid combination of tags", Errno.EINVAL);
 
     private Errno PrepareKernelPointer(BtfType target, int index, RegType flags, out SubprogArg arg)
     {
         arg = default;
-        BtfType[] candidates = target.Name.Length == 0 ? [] : [.. KernelBtf.FindCandidates(CoreName(target.Name)).Where(t => t.Kind == target.Kind)];
-        if (candidates.Length != 1)
+        string reference = $"arg#{index} reference type('{KindName(target)} {NameOrAnonymous(target)}')";
+        if (target.Name.Length == 0) return BadArgument($"{reference} candidate matching error: -22", Errno.EINVAL);
+        BtfType[] candidates = [.. KernelBtf.FindCandidates(CoreName(target.Name)).Where(t => t.Kind == target.Kind)];
+        if (candidates.Length == 0) return BadArgument($"{reference} has no matches", Errno.ENOENT);
+        if (candidates.Length > 1) return BadArgument($"{reference} is ambiguous", Errno.ESRCH);
+        if (flags == RegType.PtrUntrusted && !candidates[0].IsComposite)
         {
-            Verbose(candidates.Length == 0
-                ? $"arg#{index} reference type('{KindName(target)} {target.Name}') has no matches\n"
-                : $"arg#{index} reference type('{KindName(target)} {target.Name}') is ambiguous\n");
-            return candidates.Length == 0 ? Errno.ENOENT : Errno.EINVAL;
+            return BadArgument($"arg#{index} has type {KindName(candidates[0])} '', but only struct or primitive types are allowed",
+                Errno.EINVAL);
         }
 
         arg = new SubprogArg(SubprogArgKind.BtfPointer, flags, 0, candidates[0].Id);
         return Errno.None;
     }
+
+    private static string NameOrAnonymous(BtfType type) => type.Name.Length == 0 ? "(anon)" : type.Name;
 
     private static string CoreName(string name)
     {
@@ -196,48 +197,6 @@ internal sealed partial class ProgramVerifier
         BtfKind.TypeTag => "TYPE_TAG",
         BtfKind.DeclTag => "DECL_TAG",
         var kind => kind.ToString().ToUpperInvariant(),
-    };
-
-    /// <summary>Whether a pointer type is that of the program type's context.</summary>
-    private bool IsContextPointer(BtfType pointer, int index)
-    {
-        BtfType type = pointer.Target;
-        while (type.IsModifier || type.Kind == BtfKind.Typedef)
-        {
-            if (Input.Attributes.Type == ProgramType.Kprobe && type is { Kind: BtfKind.Typedef, Name: "bpf_user_pt_regs_t" }) return true;
-            type = type.Target;
-        }
-
-        if (type.Kind != BtfKind.Struct) return false;
-        if (type.Name.Length == 0)
-        {
-            Verbose($"arg#{index} struct doesn't have a name\n");
-            return false;
-        }
-
-        return Array.IndexOf(ContextNames(Input.Attributes.Type), type.Name) >= 0;
-    }
-
-    private static string[] ContextNames(ProgramType type) => type switch
-    {
-        ProgramType.SocketFilter or ProgramType.SchedCls or ProgramType.SchedAct or ProgramType.CgroupSkb or ProgramType.LwtIn
-            or ProgramType.LwtOut or ProgramType.LwtXmit or ProgramType.LwtSeg6local or ProgramType.SkSkb or ProgramType.FlowDissector =>
-            ["__sk_buff", "sk_buff"],
-        ProgramType.Xdp => ["xdp_md", "xdp_buff"],
-        ProgramType.Kprobe => ["pt_regs"],
-        ProgramType.PerfEvent => ["bpf_perf_event_data", "bpf_perf_event_data_kern"],
-        ProgramType.RawTracepoint or ProgramType.RawTracepointWritable => ["bpf_raw_tracepoint_args"],
-        ProgramType.CgroupSock => ["bpf_sock", "sock"],
-        ProgramType.CgroupSockAddr => ["bpf_sock_addr", "bpf_sock_addr_kern"],
-        ProgramType.SockOps => ["bpf_sock_ops", "bpf_sock_ops_kern"],
-        ProgramType.SkMsg => ["sk_msg_md", "sk_msg"],
-        ProgramType.CgroupDevice => ["bpf_cgroup_dev_ctx"],
-        ProgramType.CgroupSysctl => ["bpf_sysctl", "bpf_sysctl_kern"],
-        ProgramType.CgroupSockopt => ["bpf_sockopt", "bpf_sockopt_kern"],
-        ProgramType.SkReuseport => ["sk_reuseport_md", "sk_reuseport_kern"],
-        ProgramType.SkLookup => ["bpf_sk_lookup", "bpf_sk_lookup_kern"],
-        ProgramType.Netfilter => ["bpf_nf_ctx"],
-        _ => [],
     };
 
     /// <summary>
@@ -346,12 +305,7 @@ internal sealed partial class ProgramVerifier
         RegisterState saved = reg;
         bool nullable = reg.Type.MayBeNull();
         // The callee tests for NULL itself, so the access is judged as if the pointer were none.
-        if (nullable)
-        {
-            reg.Type &= ~RegType.PtrMaybeNull;
-            reg.Id = 0;
-        }
-
+        if (nullable) MarkNotNull(ref reg);
         var raw = default(RawMemory);
         try
         {
@@ -394,7 +348,8 @@ internal sealed partial class ProgramVerifier
     {
         switch (arg.Kind)
         {
-            case SubprogArgKind.Scalar:
+            // Callers may pass any number for an arena pointer; a cast makes it one.
+            case SubprogArgKind.Scalar or SubprogArgKind.Arena:
                 reg.MarkUnknown(!BpfCapable);
                 break;
             case SubprogArgKind.Context:
@@ -407,9 +362,6 @@ internal sealed partial class ProgramVerifier
                 reg.MarkPointer(RegType.PtrToMem | arg.Flags);
                 reg.MemSize = arg.MemSize;
                 break;
-            case SubprogArgKind.Arena:
-                reg.MarkPointer(RegType.PtrToArena);
-                break;
             default:
                 reg.MarkPointer(RegType.PtrToBtfId | arg.Flags);
                 reg.Btf = BtfSource.Kernel;
@@ -417,6 +369,6 @@ internal sealed partial class ProgramVerifier
                 break;
         }
 
-        if (reg.Type.MayBeNull()) reg.Id = NewId();
+        if (reg.Type.MayBeNull() || arg.Kind == SubprogArgKind.BtfPointer) reg.Id = NewId();
     }
 }

@@ -55,6 +55,7 @@ internal sealed partial class ProgramVerifier
         SetHelperResult(meta, insnIdx, percpuAllocation);
         RefineHelperResult(meta);
         CheckMapHelperCompatible(meta);
+        if (helper.Id == HelperId.GetFuncIp) CheckGetFuncIp(helper);
         if (helper.Id == HelperId.TailCall) return FollowTailCall();
         if (changesData) ClearAllPacketPointers();
         return insnIdx + 1;
@@ -104,6 +105,18 @@ internal sealed partial class ProgramVerifier
         return helper;
     }
 
+    /// <summary>The address of the traced function is known where a trampoline or a kprobe calls the program.</summary>
+    private void CheckGetFuncIp(HelperPrototype helper)
+    {
+        const uint traceFentry = 24, modifyReturn = 26;
+        ProgramAttributes program = Input.Attributes;
+        if (program.Type == ProgramType.Kprobe) return;
+        if (program.Type != ProgramType.Tracing)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(int)program.Type}");
+        if (program.ExpectedAttachType is < traceFentry or > modifyReturn)
+            Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
+    }
+
     private void ReleaseHelperArgument(CallMeta meta)
     {
         HelperPrototype helper = meta.Helper;
@@ -146,7 +159,8 @@ internal sealed partial class ProgramVerifier
                 changesData = true;
                 break;
             case HelperId.PerCpuPtr or HelperId.ThisCpuPtr:
-                return Regs[1].Type.Has(RegType.MemRcu);
+                Aux[insnIdx].PercpuObject = Regs[1].Type.Has(RegType.MemRcu);
+                return Aux[insnIdx].PercpuObject;
         }
 
         return false;
@@ -154,9 +168,9 @@ internal sealed partial class ProgramVerifier
 
     private void CheckLoop(CallMeta meta, int insnIdx)
     {
-        ref RegisterState flags = ref Regs[4];
-        bool simple = flags.IsNull;
         ref InsnAux aux = ref Aux[insnIdx];
+        // Once the call cannot be inlined, its flags no longer matter.
+        bool simple = aux.LoopCallback != -1 && Regs[4].IsNull;
         int callback = simple ? meta.SubprogNo + 1 : -1;
         aux.LoopCallback = aux.LoopCallback == 0 || aux.LoopCallback == callback ? callback : -1;
         if (simple) MarkChainPrecision(4);
@@ -238,6 +252,9 @@ internal sealed partial class ProgramVerifier
     {
         if (meta.MapIndex < 0) RejectBug("unexpected null map_ptr");
         MapSpec map = Maps[meta.MapIndex];
+        ref InsnAux aux = ref Aux[InsnIdx];
+        long key = meta.ConstMapKey >= 0 ? meta.ConstMapKey + 1 : -1;
+        aux.MapKey = aux.MapKey == 0 || aux.MapKey == key ? key : -1;
         bool always = meta.Helper.Id == HelperId.MapLookupElem && ElidesNullCheck(map) && meta.ConstMapKey >= 0
             && meta.ConstMapKey < map.MaxEntries;
         if (always) flags &= ~RegType.PtrMaybeNull;

@@ -132,12 +132,12 @@ internal sealed partial class ProgramVerifier
         if (slot.Iter is not (IterState.Active or IterState.Drained)) RejectBug($"unexpected iterator state {slot.Iter}");
         if (slot.Iter == IterState.Active)
         {
-            VerifierState? previous = FindPreviousEntry(State.Parent, insnIdx, 1);
+            VerifierState? previous = FindPreviousEntry(State.Parent, insnIdx);
             VerifierState inside = PushState(insnIdx + 1, insnIdx, false, Errno.ENOMEM);
             ref RegisterState active = ref IteratorSlot(inside, meta);
             active.Iter = IterState.Active;
             active.IterDepth++;
-            if (previous is not null && SameCallSites(previous, inside)) WidenImpreciseScalars(previous, inside);
+            if (previous is not null) WidenImpreciseScalars(previous, inside);
             MarkNotNull(ref inside.Current.Regs[0]);
         }
 

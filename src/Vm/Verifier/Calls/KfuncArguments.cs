@@ -104,10 +104,15 @@ internal sealed partial class ProgramVerifier
         ref RegisterState reg = ref Regs[regno];
         if (reg.Type.Base() is not (RegType.ConstPtrToMap or RegType.PtrToMapValue or RegType.PtrToMapKey))
             Reject(Errno.EINVAL, $"pointer in R{regno} isn't map pointer");
-        if (meta.MapIndex >= 0 && (meta.MapIndex != reg.MapIndex || meta.MapUid != reg.MapUid))
+        // Linux compares only where the map given has such a field itself.
+        IReadOnlyList<SpecialField> fields = Maps[reg.MapIndex].SpecialFields;
+        bool taskWork = HasField(fields, SpecialFieldKind.TaskWork);
+        if (meta.MapIndex >= 0 && (taskWork || HasField(fields, SpecialFieldKind.Workqueue))
+            && (meta.MapIndex != reg.MapIndex || meta.MapUid != reg.MapUid))
         {
-            string what = meta.Name.StartsWith("bpf_task_work", StringComparison.Ordinal) ? "bpf_task_work" : "workqueue";
-            Reject(Errno.EINVAL, $"{what} pointer in R1 map_uid={meta.MapUid} doesn't match map pointer in R2 map_uid={reg.MapUid}");
+            Reject(Errno.EINVAL, taskWork
+                ? $"bpf_task_work pointer in R2 map_uid={meta.MapUid} doesn't match map pointer in R3 map_uid={reg.MapUid}"
+                : $"workqueue pointer in R1 map_uid={meta.MapUid} doesn't match map pointer in R2 map_uid={reg.MapUid}");
         }
 
         meta.MapIndex = reg.MapIndex;
@@ -121,7 +126,7 @@ internal sealed partial class ProgramVerifier
         bool sized = i + 1 < meta.Params.Length && Regs[i + 2].Type == RegType.Scalar
             && KernelBtf.Resolve(meta.Params[i + 1].TypeId).Kind == BtfKind.Int
             && (HasSuffix(meta.Params[i + 1].Name, "__sz") || HasSuffix(meta.Params[i + 1].Name, "__szk"));
-        if (meta.Name == "bpf_cast_to_kern_ctx" || IsContextPointer(pointer, i)) return KfuncArgKind.Ctx;
+        if (meta.Name == "bpf_cast_to_kern_ctx" || IsContextPointer(pointer)) return KfuncArgKind.Ctx;
         if (IsNullable(name) && reg.IsNull && !sized) return KfuncArgKind.Null;
         if (HasSuffix(name, "__alloc")) return KfuncArgKind.AllocatedObject;
         if (HasSuffix(name, "__refcounted_kptr")) return KfuncArgKind.RefcountedKptr;
@@ -226,6 +231,7 @@ internal sealed partial class ProgramVerifier
                 CheckRefcounted(meta, i);
                 break;
             case KfuncArgKind.ConstStr:
+                if (reg.Type != RegType.PtrToMapValue) Reject(Errno.EINVAL, $"arg#{i} doesn't point to a const string");
                 CheckConstString(regno);
                 break;
             case KfuncArgKind.Workqueue or KfuncArgKind.TaskWork:
@@ -248,36 +254,6 @@ internal sealed partial class ProgramVerifier
         }
 
         return false;
-    }
-
-    private uint KernelContextType()
-    {
-        string name = Input.Attributes.Type switch
-        {
-            ProgramType.SocketFilter or ProgramType.SchedCls or ProgramType.SchedAct or ProgramType.CgroupSkb or ProgramType.LwtIn
-                or ProgramType.LwtOut or ProgramType.LwtXmit or ProgramType.LwtSeg6local or ProgramType.SkSkb => "sk_buff",
-            ProgramType.FlowDissector => "bpf_flow_dissector",
-            ProgramType.Xdp => "xdp_buff",
-            ProgramType.Kprobe => "pt_regs",
-            ProgramType.PerfEvent => "bpf_perf_event_data_kern",
-            ProgramType.CgroupSock => "sock",
-            ProgramType.CgroupSockAddr => "bpf_sock_addr_kern",
-            ProgramType.SockOps => "bpf_sock_ops_kern",
-            ProgramType.SkMsg => "sk_msg",
-            ProgramType.CgroupDevice => "bpf_cgroup_dev_ctx",
-            ProgramType.CgroupSysctl => "bpf_sysctl_kern",
-            ProgramType.CgroupSockopt => "bpf_sockopt_kern",
-            ProgramType.SkReuseport => "sk_reuseport_kern",
-            ProgramType.SkLookup => "bpf_sk_lookup_kern",
-            ProgramType.Netfilter => "bpf_nf_ctx",
-            _ => "",
-        };
-        uint id = name.Length == 0 ? 0 : KernelTypeId(name);
-        if (id != 0) return id;
-        uint plain = Input.Attributes.Type is ProgramType.Tracepoint or ProgramType.RawTracepoint or ProgramType.RawTracepointWritable
-            ? KernelBtf.FindId("u64", BtfKind.Typedef) : 0;
-        Reject(Errno.EINVAL, $"kern ctx type id {plain} is not a struct");
-        return 0;
     }
 
     private bool MayIterateCssTasks() => Input.Attributes.Type == ProgramType.Lsm
@@ -384,12 +360,7 @@ internal sealed partial class ProgramVerifier
         int regno = i + 1;
         RegisterState saved = Regs[regno];
         bool nullable = saved.Type.MayBeNull();
-        if (nullable)
-        {
-            Regs[regno].Type &= ~RegType.PtrMaybeNull;
-            Regs[regno].Id = 0;
-        }
-
+        if (nullable) MarkNotNull(ref Regs[regno]);
         var raw = default(RawMemory);
         try
         {
@@ -413,6 +384,7 @@ internal sealed partial class ProgramVerifier
         if (reg.Type.Base() != RegType.PtrToBtfId || !reg.Type.HasAny(RegType.MemAlloc))
             Reject(Errno.EINVAL, $"arg#{i} is neither owning or non-owning ref");
         if (!reg.Type.HasAny(RegType.NonOwnRef)) meta.ArgOwningRef = true;
+        if (RecordOf(reg).Count == 0) RejectBug("Couldn't find btf_record");
         if (!HasField(RecordOf(reg), SpecialFieldKind.Refcount))
             Reject(Errno.EINVAL, $"arg#{i} doesn't point to a type with bpf_refcount field");
         meta.ArgBtf = reg.Btf;

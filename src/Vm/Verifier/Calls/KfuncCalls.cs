@@ -73,7 +73,7 @@ internal sealed partial class ProgramVerifier
         CheckKfuncArgs(meta, insnIdx);
         CallKfuncCallback(meta, insnIdx);
         TrackSections(meta, sleepable);
-        ReleaseKfuncArgument(meta);
+        ReleaseKfuncArgument(meta, insnIdx);
         ApplyThrow(meta);
         ClearCallerSavedRegs();
         SetKfuncResult(meta, insnIdx);
@@ -133,8 +133,6 @@ internal sealed partial class ProgramVerifier
     private void TrackSections(KfuncMeta meta, bool sleepable)
     {
         string name = meta.Name;
-        if (name is "bpf_rcu_read_lock" or "bpf_rcu_read_unlock" && InRbtreeLockRequiredCallback())
-            Reject(Errno.EACCES, "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback");
         if (name == "bpf_rcu_read_lock")
         {
             if (State.ActiveRcuLocks != 0) Reject(Errno.EINVAL, $"nested rcu read lock (kernel function {name})");
@@ -188,11 +186,12 @@ internal sealed partial class ProgramVerifier
         reg.Type = (reg.Type & ~(RegType.MemRcu | RegType.PtrMaybeNull)) | RegType.PtrUntrusted;
     }
 
-    private void ReleaseKfuncArgument(KfuncMeta meta)
+    private void ReleaseKfuncArgument(KfuncMeta meta, int insnIdx)
     {
         if (meta.ReleaseRegno != 0 && !TryReleaseReference(Regs[meta.ReleaseRegno].RefObjId))
             Reject(Errno.EINVAL, $"kfunc {meta.Name}#{meta.FuncId} reference has not been acquired before");
         if (meta.Name is not ("bpf_list_push_front_impl" or "bpf_list_push_back_impl" or "bpf_rbtree_add_impl")) return;
+        Aux[insnIdx].KfuncArg = Regs[2].Off;
         uint id = Regs[2].RefObjId;
         // The list or tree owns the object now; the program may still look at it while it holds the lock.
         ForEachReg((ref RegisterState reg) =>
@@ -230,7 +229,7 @@ internal sealed partial class ProgramVerifier
 
         if (type.Kind != BtfKind.Ptr) return;
         BtfType pointee = KernelBtf.Resolve(type.TypeId);
-        SetPointerResult(meta, pointee);
+        SetPointerResult(meta, pointee, insnIdx);
         if (MayReturnNull(meta))
         {
             r0.Type |= RegType.PtrMaybeNull;
@@ -248,19 +247,17 @@ internal sealed partial class ProgramVerifier
             SetNonOwning(ref r0);
         }
 
-        if (r0.Id == 0 && r0.Type.Base() == RegType.PtrToBtfId
-            && HasField(RecordOf(r0), SpecialFieldKind.SpinLock))
-            r0.Id = NewId();
+        if (r0.Id == 0 && MayPointToSpinLock(r0)) r0.Id = NewId();
     }
 
     /// <summary>Another reference to an object of one's own cannot fail; to one that a list or tree owns, it can.</summary>
     private static bool MayReturnNull(KfuncMeta meta) =>
         meta.Has(KfuncFlags.RetNull) && !(meta.Name == "bpf_refcount_acquire_impl" && meta.ArgOwningRef);
 
-    private void SetPointerResult(KfuncMeta meta, BtfType pointee)
+    private void SetPointerResult(KfuncMeta meta, BtfType pointee, int insnIdx)
     {
         ref RegisterState r0 = ref Regs[0];
-        if (SetSpecialResult(meta, pointee)) return;
+        if (SetSpecialResult(meta, pointee, insnIdx)) return;
         if (pointee.IsVoid)
         {
             MarkRegUnknown(0);
@@ -297,13 +294,13 @@ internal sealed partial class ProgramVerifier
     }
 
     /// <summary>Results whose type the arguments decide; false if the prototype decides it.</summary>
-    private bool SetSpecialResult(KfuncMeta meta, BtfType pointee)
+    private bool SetSpecialResult(KfuncMeta meta, BtfType pointee, int insnIdx)
     {
         ref RegisterState r0 = ref Regs[0];
         switch (meta.Name)
         {
             case "bpf_obj_new_impl" or "bpf_percpu_obj_new_impl":
-                SetNewObject(meta, ref r0);
+                SetNewObject(meta, ref r0, ref Aux[insnIdx]);
                 return true;
             case "bpf_refcount_acquire_impl":
                 r0.MarkPointer(RegType.PtrToBtfId | RegType.MemAlloc);
@@ -330,7 +327,7 @@ internal sealed partial class ProgramVerifier
 
     private const int MaxPercpuObject = 512;
 
-    private void SetNewObject(KfuncMeta meta, ref RegisterState r0)
+    private void SetNewObject(KfuncMeta meta, ref RegisterState r0, ref InsnAux aux)
     {
         bool percpu = meta.Name == "bpf_percpu_obj_new_impl";
         if (meta.Constant != (uint)meta.Constant) Reject(Errno.EINVAL, "local type ID argument must be in range [0, U32_MAX]");
@@ -350,6 +347,7 @@ internal sealed partial class ProgramVerifier
                 Reject(Errno.EINVAL, "bpf_percpu_obj_new type ID argument must not contain special fields");
         }
 
+        aux.KfuncArg = (int)type.Size;
         r0.MarkPointer(RegType.PtrToBtfId | RegType.MemAlloc | (percpu ? RegType.MemPercpu : 0));
         r0.Btf = BtfSource.Program;
         r0.BtfId = type.Id;

@@ -6,7 +6,7 @@ namespace BpfSim.Vm.Verifier;
 // Spills and fills around calls that keep their argument registers anyway (bpf_fastcall): their stack does not count.
 internal sealed partial class ProgramVerifier
 {
-    private const int FrameRegister = 10;
+    private const int FrameRegister = 10, LoopStack = 24;
 
     /// <summary>Finds the spill/fill pairs around calls; the deepest spills of a function are taken for such.</summary>
     private void MarkFastcallPatterns()
@@ -83,18 +83,37 @@ internal sealed partial class ProgramVerifier
         }
     }
 
-    /// <summary>What the kernel's rewrites add: an inlined bpf_loop keeps three registers on the stack.</summary>
-    private void AddLoopStacks()
+    /// <summary>
+    /// Bytes of stack function by function, as level 4 lists them: of those that the rewrites left, and of the one that
+    /// they add for exceptions that nobody catches.
+    /// </summary>
+    internal IEnumerable<int> ListedStacks(int[]? leftSlots)
     {
+        for (int i = 0; i < Subprogs.Count; i++)
+        {
+            Subprogram subprog = Subprogs[i];
+            if (i == 0 || leftSlots == null || leftSlots.Any(s => s >= subprog.Start && s < subprog.End)) yield return subprog.CountedStack;
+        }
+
+        if (leftSlots != null && !Subprogs.Exists(s => s.IsExceptionCallback) && leftSlots.Any(s => IsThrowCall(Insns[s]))) yield return 0;
+    }
+
+    /// <summary>What the kernel's rewrites add to what is left: an inlined bpf_loop keeps three registers on the stack, a may_goto its count and the time.</summary>
+    internal void AddLoopStacks(ReadOnlySpan<int> leftSlots)
+    {
+        int next = 0;
         foreach (Subprogram subprog in Subprogs)
         {
             bool inlined = false;
-            for (int i = subprog.Start; i < subprog.End; i++) inlined |= Aux[i].LoopCallback > 0;
-            if (inlined) subprog.StackExtra += 24;
-            // The count and the time of a may_goto.
-            bool counted = false;
-            for (int i = subprog.Start; i < subprog.End; i++) counted |= Aux[i].Seen && Insns[i].Code == 0xe5 && Insns[i].Off != 0;
-            if (counted) subprog.StackExtra += 16;
+            for (; next < leftSlots.Length && leftSlots[next] < subprog.End; next++)
+            {
+                int slot = leftSlots[next];
+                inlined |= Aux[slot].LoopCallback > 0;
+                subprog.CountsLoops |= InsnTable.OpOf(Insns[slot]) == InsnOp.MayGoto;
+            }
+
+            if (inlined) subprog.StackExtra += LoopStack + (-subprog.CountedStack & 7);
+            if (subprog.CountsLoops) subprog.StackExtra += Subprogram.CounterStack;
         }
     }
 }

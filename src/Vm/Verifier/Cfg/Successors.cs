@@ -33,7 +33,7 @@ internal static class Successors
         return count;
     }
 
-    /// <summary>Target of a jump that is neither call nor exit.</summary>
+    /// <summary>Target of a jump that is neither call nor exit. Of the 32-bit jumps only the valid <c>gotol</c> has it in imm.</summary>
     public static int JumpTarget(in Insn insn, int i) =>
-        insn.Class == InsnClass.Jmp32 && insn.JmpOp == JmpOp.Ja ? i + insn.Imm + 1 : i + insn.Off + 1;
+        insn.Code == ((byte)InsnClass.Jmp32 | (byte)JmpOp.Ja) ? i + insn.Imm + 1 : i + insn.Off + 1;
 }

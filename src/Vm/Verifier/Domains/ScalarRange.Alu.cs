@@ -8,15 +8,15 @@ namespace BpfSim.Vm.Verifier.Domains;
 internal partial struct ScalarRange
 {
     /// <summary>
-    /// Whether the result of an operation can be described at all: shifts need one known amount below the
-    /// width, and nothing is known of quotients, remainders and byte swaps.
+    /// Whether the result of an operation can be described at all: shifts need one known amount, and the
+    /// whole of it, high half and all, must be below the width; and nothing is known of quotients, remainders and byte swaps.
     /// </summary>
     public static bool CanCompute(AluOp op, bool is32, in ScalarRange source) => op switch
     {
         AluOp.Add or AluOp.Sub or AluOp.Mul or AluOp.And or AluOp.Or or AluOp.Xor or AluOp.Neg => true,
         AluOp.Lsh or AluOp.Rsh or AluOp.Arsh => is32
-            ? source.IsSubregConst && source.U32Max < 32
-            : source.IsConst && source.UMax < 64,
+            ? source.IsSubregConst && source.S32Min == source.S32Max && source.U32Min == source.U32Max && source.UMax < 32
+            : source.IsConst && source.SMin == source.SMax && source.UMin == source.UMax && source.UMax < 64,
         _ => false,
     };
 

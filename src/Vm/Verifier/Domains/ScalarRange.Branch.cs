@@ -200,6 +200,10 @@ internal partial struct ScalarRange
         VarOff = is32 ? VarOff.WithSubreg(VarOff.Subreg & Tnum.Const((uint)~bits)) : VarOff & Tnum.Const(~bits);
     }
 
+    /// <summary>All views, as the log shows a contradiction.</summary>
+    public readonly string DescribeIntervals() =>
+        $"u64=[0x{UMin:x}, 0x{UMax:x}] s64=[0x{SMin:x}, 0x{SMax:x}] u32=[0x{U32Min:x}, 0x{U32Max:x}] s32=[0x{S32Min:x}, 0x{S32Max:x}] var_off=(0x{VarOff.Value:x}, 0x{VarOff.Mask:x})";
+
     /// <summary>What contradicts itself in this set, in the log's words; null if nothing does.</summary>
     public readonly string? FindViolation()
     {

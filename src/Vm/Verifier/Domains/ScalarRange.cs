@@ -132,8 +132,8 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
         SMax = Math.Min(SMax, (long)(value | (mask & ~(1ul << 63))));
         UMin = Math.Max(UMin, value);
         UMax = Math.Min(UMax, value | mask);
-        // Without gaps between the bits' values there is nothing more to learn.
-        if ((mask & (mask + 1)) != 0) LearnOnlyValue();
+        // An interval without gaps between the bits' values holds more than one of them.
+        if ((mask & (mask + 1)) != 0 || UMin >= UMax) LearnOnlyValue();
     }
 
     /// <summary>Known bits and interval may meet in a single number.</summary>
@@ -179,7 +179,21 @@ internal partial struct ScalarRange : IEquatable<ScalarRange>
             NarrowS32((int)SMin, (int)SMax);
 
         if ((int)U32Min <= (int)U32Max) NarrowS32((int)U32Min, (int)U32Max);
-        if ((uint)S32Min <= (uint)S32Max) NarrowU32((uint)S32Min, (uint)S32Max);
+        if ((uint)S32Min <= (uint)S32Max)
+        {
+            NarrowU32((uint)S32Min, (uint)S32Max);
+        }
+        else if (U32Max < (uint)S32Min)
+        {
+            // As for the whole: signed, the set has two ends, and unsigned, it misses one of them.
+            S32Min = (int)U32Min;
+            U32Max = Math.Min(U32Max, (uint)S32Max);
+        }
+        else if ((uint)S32Max < U32Min)
+        {
+            S32Max = (int)U32Max;
+            U32Min = Math.Max(U32Min, (uint)S32Min);
+        }
     }
 
     private void DeduceWhole()

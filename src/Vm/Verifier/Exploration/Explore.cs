@@ -41,7 +41,7 @@ internal sealed partial class ProgramVerifier
     /// <summary>Remembers that an asynchronous callback must be walked; returns its state with one fresh frame whose registers the caller sets.</summary>
     private VerifierState PushAsyncCallback(int insnIdx, int prevInsnIdx, int subprogNo, bool sleepable)
     {
-        var state = new VerifierState { Branches = 1, InSleepable = sleepable, InsnIdx = insnIdx, FirstInsnIdx = insnIdx, LastInsnIdx = -1 };
+        var state = new VerifierState { Branches = 1, InSleepable = sleepable, InsnIdx = insnIdx, FirstInsnIdx = 0, LastInsnIdx = -1 };
         state.SetFrame(0, _pool.RentFrame());
         state.Frames[0]!.Init(-1, 0, subprogNo);
         MarkAllScratched();
@@ -109,15 +109,18 @@ internal sealed partial class ProgramVerifier
             {
                 if (aux.JumpPoint) PushHistory(HistoryFlags.None, 0);
                 if (Log.Enabled) LogInsn(ref printState);
-                aux.Seen = true;
+                // What only a misspeculating CPU reaches is dead code all the same.
+                if (!State.Speculative) aux.Seen = true;
                 observer?.Visit(InsnIdx, State, _waiting.Count);
                 previous = InsnIdx;
                 ref readonly Insn insn = ref Insns[InsnIdx];
+                bool stopped = State.Speculative && aux.Barrier;
                 bool touchesStack = insn.Class is InsnClass.St or InsnClass.Stx || insn.IsHelperCall || insn.IsKfuncCall
                     || (insn.Class == InsnClass.Ld && insn.Mode is MemMode.Abs or MemMode.Ind);
                 int at = InsnIdx, frame = State.CurFrame;
+                touchesStack &= !stopped;
                 if (touchesStack) _stackLiveness.BeginInsn();
-                done = CheckInsn(insn, ref printState);
+                done = stopped || (State.Speculative ? CheckInsnSpeculatively(insn, ref printState, ref touchesStack) : CheckInsn(insn, ref printState));
                 if (touchesStack && State.CurFrame == frame) _stackLiveness.EndInsn(State, at);
             }
 
@@ -135,11 +138,11 @@ internal sealed partial class ProgramVerifier
             InsnIdx = next.InsnIdx;
             previous = next.PrevInsnIdx;
             _stackLiveness.ResetChain();
-            if (takesBack && Log.Enabled) Log.Reset(next.LogPosition);
+            if (takesBack && Log.Level != 0) Log.Reset(next.LogPosition);
             printState = true;
         }
 
-        if (takesBack && Log.Enabled) Log.Reset(_functionLogStart);
+        if (takesBack && Log.Level != 0) Log.Reset(_functionLogStart);
     }
 
     /// <summary>The verification is over: its states serve the next one.</summary>

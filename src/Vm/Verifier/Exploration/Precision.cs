@@ -160,7 +160,7 @@ internal sealed partial class ProgramVerifier
             for (ulong mask = bt.SlotsOf(f); mask != 0; mask &= mask - 1)
             {
                 int i = BitOperations.TrailingZeroCount(mask);
-                if (i >= frame.StackSlots) RejectBug($"backtracking stack slot {i}, total slots {frame.StackSlots}");
+                if (i >= frame.StackSlots) RejectBug($"stack slot {i}, total slots {frame.StackSlots} (i >= func->allocated_stack / BPF_REG_SIZE)");
                 if (!frame.Stack[i].IsSpilledScalar || frame.Stack[i].Spilled.Precise)
                 {
                     bt.ClearSlot(f, i);
@@ -275,16 +275,7 @@ internal sealed partial class ProgramVerifier
         BacktrackSet bt = _backtrack;
         // A number cannot be the address: the difference of two pointers must be involved.
         if (bt.HasReg(insn.Dst)) return false;
-        if (insn.Class == InsnClass.Stx && insn.Mode == MemMode.Atomic && (insn.Imm & 1) != 0 && insn.Imm != 0x110)
-        {
-            int loaded = insn.Imm == 0xf1 ? 0 : insn.Src;
-            if (bt.HasReg(loaded))
-            {
-                bt.ClearReg(loaded);
-                if ((entry.Flags & HistoryFlags.StackAccess) != 0) bt.SetSlot(FrameOfEntry(entry), SlotOfEntry(entry));
-            }
-        }
-
+        // Linux 6.18 takes an atomic operation that fetches for a store alone: the register it loads stays traced.
         if ((entry.Flags & HistoryFlags.StackAccess) == 0) return true;
         int frame = FrameOfEntry(entry), slot = SlotOfEntry(entry);
         if (!bt.HasSlot(frame, slot)) return true;
@@ -453,7 +444,7 @@ internal sealed partial class ProgramVerifier
                 first = false;
             }
 
-            if (!first && Log.Detailed) Verbose("\n");
+            if (!first && Log.Enabled) Verbose("\n");
         }
 
         MarkBack(cur, ref changed);

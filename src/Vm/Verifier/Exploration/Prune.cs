@@ -1,4 +1,5 @@
 using BpfSim.Maps;
+using BpfSim.Vm.Isa;
 using BpfSim.Vm.Verifier.Exploration;
 using BpfSim.Vm.Verifier.State;
 
@@ -79,7 +80,7 @@ internal sealed partial class ProgramVerifier
             }
             else
             {
-                bool mayGoto = Insns[insnIdx].Code == 0xe5;
+                bool mayGoto = Insns[insnIdx].Code == ((byte)InsnClass.Jmp | (byte)JmpOp.Jcond);
                 if (mayGoto && old.MayGotoDepth != cur.MayGotoDepth && _compare.Equal(old, cur, Exactness.RangeWithin, IdGenerator))
                     return true;
                 if (aux.CallsCallback)
@@ -200,9 +201,10 @@ internal sealed partial class ProgramVerifier
 
     private static bool SameCallSites(VerifierState a, VerifierState b)
     {
+        if (a.CurFrame != b.CurFrame) return false;
         for (int f = a.CurFrame; f >= 0; f--)
         {
-            if (f > b.CurFrame || a.Peek(f).CallSite != b.Peek(f).CallSite) return false;
+            if (a.Peek(f).CallSite != b.Peek(f).CallSite) return false;
         }
 
         return true;
@@ -232,12 +234,18 @@ internal sealed partial class ProgramVerifier
         }
     }
 
-    /// <summary>The newest unfinished checkpoint of an instruction on the present path, with the same calls.</summary>
-    private static VerifierState? FindPreviousEntry(VerifierState? from, int insnIdx, int skip = 0)
+    /// <summary>
+    /// The newest checkpoint of an instruction, reached by the same calls, that lies on the path before
+    /// <paramref name="from"/>: the round before this one. Evicted checkpoints are not found.
+    /// </summary>
+    private VerifierState? FindPreviousEntry(VerifierState? from, int insnIdx)
     {
-        for (VerifierState? st = from; st != null; st = st.Parent)
+        if (from == null) return null;
+        List<Checkpoint> bucket = _explored.At(insnIdx, State.Current.CallSite);
+        for (int i = bucket.Count - 1; i >= 0; i--)
         {
-            if (st.InsnIdx == insnIdx && skip-- == 0) return st;
+            VerifierState st = bucket[i].State;
+            if (st.InsnIdx == insnIdx && st.Branches > 0 && SameCallSites(st, from) && st.DfsDepth < from.DfsDepth) return st;
         }
 
         return null;

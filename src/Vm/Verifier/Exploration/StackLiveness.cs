@@ -9,7 +9,7 @@ namespace BpfSim.Vm.Verifier.Exploration;
 /// has seen so far, independent of the path, but by chain of calls. Slots that nobody reads are dropped
 /// from finished checkpoints, which then cover more states.
 /// </summary>
-internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubprog, List<Subprogram> subprogs, Func<int, bool> callsCallback)
+internal sealed partial class StackLiveness(Insn[] insns, Func<int, int> containingSubprog, List<Subprogram> subprogs, Func<int, bool> callsCallback)
 {
     private readonly Dictionary<ChainKey, Instance> _instances = new(new ChainComparer());
     private readonly ulong[] _writes = new ulong[VerifierState.MaxFrames];
@@ -192,7 +192,8 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
         if ((masks.MayRead | mask) == masks.MayRead) return;
         masks.MayRead |= mask;
         instance.Touch(insn);
-        instance.Updated = true;
+        // What was known to be live anyway changes nothing.
+        if ((masks.LiveBefore | mask) != masks.LiveBefore) instance.Updated = true;
     }
 
     /// <summary>An instruction ends: what all its visits wrote is what it must write.</summary>
@@ -223,7 +224,8 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
         for (Instance? instance = Ensure(st); instance != null; instance = Outer(instance))
         {
             if (!instance.Updated) continue;
-            Solve(instance);
+            if (Trace == null) Solve(instance);
+            else SolveTraced(instance);
             if (instance.Depth > 0) PropagateOut(instance);
         }
     }
@@ -281,30 +283,37 @@ internal sealed class StackLiveness(Insn[] insns, Func<int, int> containingSubpr
     /// <summary>Solves for one instruction; whether anything changed before it.</summary>
     private bool SolveAt(Instance instance, int insn)
     {
-        Span<int> next = stackalloc int[2];
-        int count = Cfg.Successors.Of(insns, insn, next), start = instance.Subprog.Start;
         bool changed = false;
         for (int f = 0; f <= instance.Depth; f++)
         {
-            if (instance.Frames[f] is not { } masks) continue;
-            ulong after = 0, below = count == 0 ? 0 : ulong.MaxValue;
-            for (int s = 0; s < count; s++)
-            {
-                ref Masks successor = ref masks[next[s] - start];
-                after |= successor.LiveBefore;
-                below &= successor.MustWriteBelow;
-            }
-
-            ref Masks here = ref masks[insn - start];
-            ulong before = (after & ~here.MustWrite) | here.MayRead;
-            below |= here.MustWrite;
-            if (before == here.LiveBefore && below == here.MustWriteBelow) continue;
-            here.LiveBefore = before;
-            here.MustWriteBelow = below;
-            changed = true;
+            if (instance.Frames[f] != null) changed |= SolveAt(instance, f, insn);
         }
 
         return changed;
+    }
+
+    private bool SolveAt(Instance instance, int frame, int insn)
+    {
+        Span<int> next = stackalloc int[2];
+        int count = Cfg.Successors.Of(insns, insn, next), start = instance.Subprog.Start;
+        if (count == 0) return false;
+        Masks[] masks = instance.Frames[frame]!;
+        ulong after = 0, below = ulong.MaxValue;
+        for (int s = 0; s < count; s++)
+        {
+            ref Masks successor = ref masks[next[s] - start];
+            after |= successor.LiveBefore;
+            below &= successor.MustWriteBelow;
+        }
+
+        ref Masks here = ref masks[insn - start];
+        ulong before = (after & ~here.MustWrite) | here.MayRead;
+        below |= here.MustWrite;
+        if (before == here.LiveBefore && below == here.MustWriteBelow) return false;
+        if (Trace != null) TraceChange(instance, frame, insn, here, before, below);
+        here.LiveBefore = before;
+        here.MustWriteBelow = below;
+        return true;
     }
 
     private readonly Instance?[] _query = new Instance?[VerifierState.MaxFrames];

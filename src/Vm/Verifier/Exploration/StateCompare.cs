@@ -18,9 +18,13 @@ internal enum Exactness
 /// Whether everything that was proved from an old state holds for a new one: each value of the new one
 /// must be possible in the old one, with the same relations between ids.
 /// </summary>
-internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool exploreAluLimits, bool allNumbers)
+internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool allNumbers)
 {
     private const int MaxIds = 600;
+
+    /// <summary>Some pointer moves by an unknown number: its mask depends on the path, so that only equal numbers count as seen.</summary>
+    public bool ExploreAluLimits { get; set; }
+
     private readonly uint[] _oldIds = new uint[MaxIds];
     private readonly uint[] _newIds = new uint[MaxIds];
     private int _ids, _loners;
@@ -93,7 +97,11 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
     private static bool SameHead(ref RegisterState a, ref RegisterState b) =>
         a.Type == b.Type && a.Off == b.Off && a.Details == b.Details;
 
-    private bool RegsExact(ref RegisterState old, ref RegisterState cur) =>
+    /// <summary>Ids of the old state may stand for any of the new one again.</summary>
+    public void ForgetIds() => _ids = 0;
+
+    /// <summary>Whether nothing but names of ids differs; ids must stand for the same ones as in earlier questions.</summary>
+    public bool RegsExact(ref RegisterState old, ref RegisterState cur) =>
         SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckIds(old.Id, cur.Id) && CheckIds(old.RefObjId, cur.RefObjId);
 
     private bool RegSafe(ref RegisterState old, ref RegisterState cur, Exactness exact)
@@ -104,7 +112,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool ex
         switch (old.Type.Base())
         {
             case RegType.Scalar:
-                if (exploreAluLimits) return SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckScalarIds(old.Id, cur.Id);
+                if (ExploreAluLimits) return SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckScalarIds(old.Id, cur.Id);
                 if (!old.Precise && exact == Exactness.NotExact && !allNumbers) return true;
                 // A number that was proved safe on its own is safe as somebody's sibling, too.
                 if (old.Id != 0 && (old.Id & RegisterState.AddConst) != (cur.Id & RegisterState.AddConst)) return false;

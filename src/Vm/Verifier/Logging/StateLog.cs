@@ -268,7 +268,7 @@ internal sealed partial class ProgramVerifier
     /// <summary>The source line of an instruction, when it is another one than the last printed.</summary>
     private void LogSourceLine(int insnIdx, string prefix)
     {
-        if (!Log.Enabled || FindSource(insnIdx) is not { } source || source == _previousSource) return;
+        if (Log.Level == 0 || FindSource(insnIdx) is not { } source || source == _previousSource) return;
         if (_previousSource is { } before && before.File == source.File && before.LineNumber == source.LineNumber) return;
         string file = source.File[(source.File.LastIndexOf('/') + 1)..];
         string line = source.Line.TrimStart();
@@ -280,6 +280,25 @@ internal sealed partial class ProgramVerifier
     /// <summary>File, line and text of the source that an instruction comes from; null without line records.</summary>
     internal string? SourceOf(int insnIdx) =>
         FindSource(insnIdx) is { } at ? $"{at.File[(at.File.LastIndexOf('/') + 1)..]}:{at.LineNumber}: {at.Line.Trim()}" : null;
+
+    /// <summary>An instruction as text.</summary>
+    internal string TextOf(int insnIdx)
+    {
+        string line = InsnText(insnIdx);
+        return line[(line.IndexOf(')', StringComparison.Ordinal) + 1)..].Trim();
+    }
+
+    /// <summary>The name of what an instruction calls.</summary>
+    internal string CallNameOf(int insnIdx)
+    {
+        ref readonly Insn insn = ref Insns[insnIdx];
+        LogNames names = _names ??= new LogNames(this);
+        if (insn.IsHelperCall) return names.Helper(insn.Imm) ?? $"helper {insn.Imm}";
+        if (insn.IsKfuncCall) return names.Kfunc(insn.Imm, insn.Off) ?? $"kernel function {insn.Imm}";
+        if (insn.IsLocalCall && FindSubprog(insnIdx + insn.Imm + 1) is var subprog and >= 0)
+            return Subprogs[subprog].Name is { Length: > 0 } name ? name : $"func#{subprog}";
+        return "the instruction";
+    }
 
     /// <summary>The source line that an instruction belongs to.</summary>
     private LineInfo? FindSource(int insnIdx)
@@ -320,6 +339,7 @@ internal sealed partial class ProgramVerifier
 
         public override string? Load64(int slot, Insn first, Insn second) => (PseudoSource)first.Src switch
         {
+            PseudoSource.MapFd or PseudoSource.MapValue when !owner.AllowPtrLeaks => "0x0",
             PseudoSource.MapFd or PseudoSource.MapIdx => $"0x{0xffff888000000000ul + (ulong)first.Imm * 0x1000:x}",
             PseudoSource.MapValue or PseudoSource.MapIdxValue =>
                 $"0x{0xffffc90000000000ul + (ulong)first.Imm * 0x100000 + (uint)second.Imm:x}",

@@ -35,10 +35,13 @@ internal sealed class VerifierLog
     /// <summary>Characters written so far, without those taken back.</summary>
     public long Position => _dropped + _text.Length;
 
-    /// <summary>Appends text if level 1 or 2 is on; otherwise only the end is kept, for the reason of a rejection.</summary>
+    /// <summary>
+    /// Appends text if any level is on (at level 4 alone, messages without instructions and states); otherwise only the
+    /// end is kept, for the reason of a rejection.
+    /// </summary>
     public void Write(string text)
     {
-        if (Enabled)
+        if (Level != 0)
         {
             Append(text);
             return;

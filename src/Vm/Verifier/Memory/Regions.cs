@@ -126,7 +126,7 @@ internal sealed partial class ProgramVerifier
             case RegType.PtrToBtfId:
                 CheckBtfAccess(regno, reg.Off, accessSize, AccessType.Read, -1);
                 return;
-            case RegType.PtrToCtx when Input.Attributes.Type is ProgramType.Syscall or ProgramType.StructOps or ProgramType.Netfilter or ProgramType.Ext:
+            case RegType.PtrToCtx when !HasConvertedContext:
                 // The context has no layout: every byte up to the last must be allowed, which its check tells.
                 if (accessSize == 0)
                 {
@@ -141,6 +141,11 @@ internal sealed partial class ProgramVerifier
         if (zeroSizeAllowed && accessSize == 0 && reg.IsNull) return;
         Reject(Errno.EACCES, $"R{regno} type={RegTypeName(reg.Type)} expected={RegTypeName(RegType.PtrToStack)}");
     }
+
+    /// <summary>Whether programs see the context in another form than the kernel; what they see elsewhere is the memory itself.</summary>
+    private bool HasConvertedContext => Input.Attributes.Type is not (ProgramType.Kprobe or ProgramType.Tracepoint
+        or ProgramType.RawTracepoint or ProgramType.RawTracepointWritable or ProgramType.Tracing or ProgramType.Lsm or ProgramType.Syscall
+        or ProgramType.StructOps or ProgramType.Netfilter or ProgramType.Ext);
 
     private void RejectWrite(int regno, AccessType type)
     {

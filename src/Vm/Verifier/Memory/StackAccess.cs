@@ -92,7 +92,13 @@ internal sealed partial class ProgramVerifier
         MarkRegConstZero(dst);
     }
 
-    private void MarkRegConstZero(int regno) => Regs[regno].MarkZeroScalar();
+    private void MarkRegConstZero(int regno)
+    {
+        // A frame number that the register had as a stack pointer outlives this, see TakeOver.
+        int frame = Regs[regno].FrameNo;
+        Regs[regno].MarkZeroScalar();
+        Regs[regno].FrameNo = frame;
+    }
 
     private static int WidthOf(in RegisterState reg) => 64 - BitOperations.LeadingZeroCount(reg.UMax);
 
@@ -128,7 +134,7 @@ internal sealed partial class ProgramVerifier
         }
         else if (dst >= 0)
         {
-            if (BpfCapable) AssignScalarId(ref spilled);
+            // Unlike a move or a narrow fill this gives no id: a slot whose pointer was lost is not linked to its fills.
             Regs[dst] = spilled;
         }
         else if (!AllowPtrLeaks && spilled.Type != RegType.Scalar)
@@ -211,6 +217,7 @@ internal sealed partial class ProgramVerifier
         if (!AllowPtrLeaks && cell.IsSpilled && !cell.IsSpilledScalar && size != 8)
             Reject(Errno.EACCES, "attempt to corrupt spilled pointer on stack");
 
+        NoteBypassableStore(cell, size, valueRegno, insnIdx);
         CheckFastcallStack(frame, insnIdx, off);
         DestroyIfDynptrSlot(frame, spi);
         bool aligned = off % 8 == 0;
@@ -285,8 +292,7 @@ internal sealed partial class ProgramVerifier
         for (int i = 8 - size; i < 8; i++) cell.Types[i] = SlotType.Spill;
         for (int i = 0; i < 8 - size; i++)
         {
-            SlotType old = cell.Types[i];
-            if (old != SlotType.Zero && !(AllowPtrLeaks && old == SlotType.Invalid)) cell.Types[i] = SlotType.Misc;
+            if (cell.Types[i] is not (SlotType.Zero or SlotType.Invalid)) cell.Types[i] = SlotType.Misc;
         }
     }
 

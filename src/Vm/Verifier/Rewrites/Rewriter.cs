@@ -71,7 +71,8 @@ internal static class Rewriter
         }
     }
 
-    // A jump whose target follows once the dead code between is gone does nothing.
+    // A jump whose target follows once the dead code between is gone does nothing, and neither does such a may_goto, whose
+    // absence may empty the jump before it.
     private static void RemoveEmptyJumps(Insn[] work, bool[] keep)
     {
         for (int i = 0; i < work.Length; i++)
@@ -82,12 +83,24 @@ internal static class Rewriter
                 continue;
             }
 
-            bool plain = work[i].Code is ((byte)InsnClass.Jmp | (byte)JmpOp.Ja);
-            if (!keep[i] || !plain || work[i].Off < 0) continue;
-            bool empty = true;
-            for (int j = i + 1; j <= i + work[i].Off && empty; j++) empty = !keep[j];
-            if (empty) keep[i] = false;
+            for (int at = i; at >= 0 && keep[at] && IsEmptyJump(work, keep, at);)
+            {
+                keep[at] = false;
+                if (InsnTable.OpOf(work[at]) != InsnOp.MayGoto) break;
+                while (at > 0 && !keep[at]) at--;
+            }
         }
+    }
+
+    private static bool IsEmptyJump(Insn[] work, bool[] keep, int i)
+    {
+        if (work[i].Off < 0 || InsnTable.OpOf(work[i]) is not (InsnOp.Ja or InsnOp.MayGoto)) return false;
+        for (int j = i + 1; j <= i + work[i].Off; j++)
+        {
+            if (keep[j]) return false;
+        }
+
+        return true;
     }
 
     private static void TrapDeadCode(Insn[] work, InsnAux[] aux)
@@ -112,7 +125,7 @@ internal static class Rewriter
             ref readonly Insn insn = ref work[i];
             if (insn.Class != InsnClass.Ldx || !IsKernelPointer(aux[i].PtrType)) continue;
             MemMode mode = insn.Mode == MemMode.MemSx ? MemMode.ProbeMemSx : MemMode.ProbeMem;
-            work[i] = insn with { Code = (byte)((insn.Code & ~0xe0) | (int)mode) };
+            work[i] = KernelFormBuilder.WithMode(insn, mode);
         }
     }
 
@@ -147,7 +160,7 @@ internal static class Rewriter
             second = !isSecond && work[i].IsLdImm64;
             if (!keep[i]) continue;
             int at = moved[i];
-            insns[at] = isSecond ? work[i] : Retarget(work[i], i, moved);
+            insns[at] = isSecond ? work[i] : Retarget(work[i], i, moved, at);
             original[at] = i;
             if (!isSecond) facts[at] = FactsOf(work[i], aux[i]);
         }
@@ -156,7 +169,8 @@ internal static class Rewriter
         foreach (Subprogram function in functions)
         {
             int start = function.Start;
-            if (start >= work.Length || !(keep[start] | (starts.Count == 0)) || starts.Contains(moved[start])) continue;
+            bool gone = moved[start] == moved[Math.Min(function.End, work.Length)] && starts.Count > 0;
+            if (gone) continue;
             starts.Add(moved[start]);
             depths.Add(function.StackDepth);
         }
@@ -165,13 +179,17 @@ internal static class Rewriter
     }
 
     /// <summary>A jump, call or function address at old slot <paramref name="i"/> as it reads after all slots moved.</summary>
-    internal static Insn Retarget(in Insn insn, int i, int[] moved)
+    /// <param name="insn">The instruction.</param>
+    /// <param name="i">Its old slot.</param>
+    /// <param name="moved">New slots of what it leads to, by old slot.</param>
+    /// <param name="at">Its new slot.</param>
+    internal static Insn Retarget(in Insn insn, int i, int[] moved, int at)
     {
         if (insn.IsLdImm64)
-            return insn.Src == (int)PseudoSource.Func ? insn with { Imm = moved[i + insn.Imm + 1] - moved[i] - 1 } : insn;
-        if (insn.IsLocalCall) return insn with { Imm = moved[i + insn.Imm + 1] - moved[i] - 1 };
+            return insn.Src == (int)PseudoSource.Func ? insn with { Imm = moved[i + insn.Imm + 1] - at - 1 } : insn;
+        if (insn.IsLocalCall) return insn with { Imm = moved[i + insn.Imm + 1] - at - 1 };
         if (insn.Class is not (InsnClass.Jmp or InsnClass.Jmp32) || insn.JmpOp is JmpOp.Call or JmpOp.Exit) return insn;
-        int off = moved[Successors.JumpTarget(insn, i)] - moved[i] - 1;
+        int off = moved[Successors.JumpTarget(insn, i)] - at - 1;
         return insn.Class == InsnClass.Jmp32 && insn.JmpOp == JmpOp.Ja ? insn with { Imm = off } : insn with { Off = (short)off };
     }
 

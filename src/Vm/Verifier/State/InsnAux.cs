@@ -2,6 +2,23 @@ using BpfSim.Vm.Verifier.Domains;
 
 namespace BpfSim.Vm.Verifier.State;
 
+/// <summary>What an addition or subtraction of registers is masked for, against misspeculation.</summary>
+[Flags]
+internal enum AluMask : byte
+{
+    None = 0,
+    /// <summary>Two numbers: nothing to mask.</summary>
+    Number = 1,
+    /// <summary>A pointer moves.</summary>
+    Pointer = 2,
+    /// <summary>By a negative number.</summary>
+    Negative = 4,
+    /// <summary>By a constant.</summary>
+    Constant = 8,
+    /// <summary>The number stands in the destination.</summary>
+    MasksDestination = 16,
+}
+
 /// <summary>What the verifier keeps of one instruction over all paths.</summary>
 internal struct InsnAux
 {
@@ -53,12 +70,27 @@ internal struct InsnAux
     /// <summary>Storage helpers and allocations here must not sleep.</summary>
     public bool StorageGetFuncAtomic;
 
-    /// <summary>The call runs in a context that cannot sleep.</summary>
-    public bool NonSleepable;
-
     /// <summary>Loads and stores: some path accessed something else than the own frame at a fixed offset.</summary>
     public bool NotOwnStack;
 
-    /// <summary>Kfunc calls: what they pass on to the rewrites (allocated object's size, and so on).</summary>
-    public ulong KfuncArg;
+    /// <summary>64-bit arithmetic on an arena address, which is 32 bits wide.</summary>
+    public bool InArena;
+
+    /// <summary>Calls for this or another CPU's copy: of an object that the program allocated itself.</summary>
+    public bool PercpuObject;
+
+    /// <summary>Kfunc calls: the size of the object that is allocated, or where in the object its list or tree node lies.</summary>
+    public int KfuncArg;
+
+    /// <summary>A barrier stands before the instruction, because what follows must not be done by a misspeculating CPU.</summary>
+    public bool Barrier;
+
+    /// <summary>A barrier stands behind the instruction, a store that later loads might pass.</summary>
+    public bool BarrierBehind;
+
+    /// <summary>How the rewrites mask the number that is added to a pointer here; the same on all paths.</summary>
+    public AluMask AluMask;
+
+    /// <summary>How far the pointer may move.</summary>
+    public uint AluLimit;
 }

@@ -24,6 +24,12 @@ internal sealed class Subprogram
     /// <summary>Stack of the function in the kernel, after its rewrites.</summary>
     public int CountedStack => StackDepth + StackExtra;
 
+    /// <summary>Bytes of stack for the count and the time of a function's may_gotos.</summary>
+    public const int CounterStack = 16;
+
+    /// <summary>Some may_goto keeps count on the stack.</summary>
+    public bool CountsLoops;
+
     public bool HasTailCall;
     public bool TailCallReachable;
     public bool HasLdAbs;

@@ -217,13 +217,13 @@ internal sealed partial class ProgramVerifier
         }
 
         CheckRegArg(insn.Dst, RegUse.DestinationNoMark);
-        Adjust(insn);
+        if (Regs[insn.Dst].Type == RegType.PtrToArena) Aux[InsnIdx].InArena |= insn.Class == InsnClass.Alu64;
+        else Adjust(insn);
     }
 
     private void Adjust(in Insn insn)
     {
         ref RegisterState dst = ref Regs[insn.Dst];
-        if (dst.Type == RegType.PtrToArena) return;
         bool pointer = dst.Type != RegType.Scalar;
         ScalarRange source;
         if (insn.Source == OperandSource.X)
@@ -243,14 +243,14 @@ internal sealed partial class ProgramVerifier
                 }
 
                 MarkChainPrecision(insn.Dst);
-                AdjustPointer(insn, src, dst.Bounds, offsetIsDestination: true);
+                AdjustPointer(insn, src, dst, offsetIsDestination: true);
                 return;
             }
 
             if (pointer)
             {
                 MarkChainPrecision(insn.Src);
-                AdjustPointer(insn, dst, src.Bounds, offsetIsDestination: false);
+                AdjustPointer(insn, dst, src, offsetIsDestination: false);
                 return;
             }
 
@@ -262,7 +262,7 @@ internal sealed partial class ProgramVerifier
             source = ScalarRange.Const((ulong)insn.Imm);
             if (pointer)
             {
-                AdjustPointer(insn, dst, source, offsetIsDestination: false);
+                AdjustPointer(insn, dst, new RegisterState { Type = RegType.Scalar, Bounds = source }, offsetIsDestination: false);
                 return;
             }
         }
@@ -279,6 +279,7 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
+        SanitizeScalarAlu(insn);
         if (insn.AluOp is AluOp.And or AluOp.Or && source.IsConst) ForkSignMask(insn, ref dst);
         bool wide = dst.UMax > uint.MaxValue;
         dst.Bounds.Apply(insn.AluOp, is32, source);
@@ -327,10 +328,17 @@ internal sealed partial class ProgramVerifier
         dst.Off = (int)(insn.AluOp == AluOp.Sub ? -delta : delta);
     }
 
-    /// <summary>A contradiction means that the path is dead; the kernel then forgets the intervals.</summary>
-    private static void CheckBoundsSanity(ref RegisterState reg, string where)
+    /// <summary>A contradiction means that the path is dead; the kernel says so and forgets the intervals, or stops if it was asked to.</summary>
+    private void CheckBoundsSanity(ref RegisterState reg, string where)
     {
-        if (reg.Bounds.FindViolation() != null) reg.Bounds.Unbound();
-        _ = where;
+        if (reg.Bounds.FindViolation() is not { } violation) return;
+        if (TestRegInvariants || Log.Enabled)
+        {
+            string bug = $"REG INVARIANTS VIOLATION ({where}): {violation} {reg.Bounds.DescribeIntervals()}";
+            if (TestRegInvariants) RejectBug(bug);
+            Verbose($"verifier bug: {bug}\n");
+        }
+
+        reg.Bounds.Unbound();
     }
 }

@@ -54,7 +54,7 @@ internal sealed partial class ProgramVerifier
         {
             if (Regs[insn.Dst].Type == RegType.Scalar) MarkChainPrecision(insn.Dst);
             if (byRegister && Regs[insn.Src].Type == RegType.Scalar) MarkChainPrecision(insn.Src);
-            if (!BypassSpec) PushSpeculative(decided ? InsnIdx + 1 : InsnIdx + insn.Off + 1);
+            if (!BypassSpec) PushSpeculative(insn, decided ? InsnIdx + 1 : InsnIdx + insn.Off + 1);
             if (Log.Enabled) PrintInsnState(State, State.CurFrame);
             if (decided) InsnIdx += insn.Off;
             return;
@@ -89,8 +89,8 @@ internal sealed partial class ProgramVerifier
     {
         if (insn.Code != ((byte)InsnClass.Jmp | (byte)JmpOp.Jcond) || insn.Src != 0 || insn.Dst != 0 || insn.Imm != 0)
             Reject(Errno.EINVAL, $"invalid may_goto imm {insn.Imm}");
-        // The newest checkpoint is this very instruction's.
-        VerifierState? previous = FindPreviousEntry(State.Parent, InsnIdx, 1);
+        // The parent is this very instruction's checkpoint.
+        VerifierState? previous = FindPreviousEntry(State.Parent, InsnIdx);
         VerifierState queued = PushState(InsnIdx + 1, InsnIdx, false, Errno.ENOMEM);
         queued.MayGotoDepth++;
         if (previous != null) WidenImpreciseScalars(previous, queued);
@@ -178,7 +178,9 @@ internal sealed partial class ProgramVerifier
             if (a.Type != RegType.Scalar || b.Type != RegType.Scalar) return;
             ScalarRange.Refine(ref a2.Bounds, ref b2.Bounds, op, is32, true);
             ScalarRange.Refine(ref a.Bounds, ref b.Bounds, op, is32, false);
+            CheckBoundsSanity(ref a2, "true_reg1");
             CheckBoundsSanity(ref b2, "true_reg2");
+            CheckBoundsSanity(ref a, "false_reg1");
             CheckBoundsSanity(ref b, "false_reg2");
         }
         else
@@ -187,10 +189,11 @@ internal sealed partial class ProgramVerifier
             _immediateCopy = _immediate;
             ScalarRange.Refine(ref a2.Bounds, ref _immediate.Bounds, op, is32, true);
             ScalarRange.Refine(ref a.Bounds, ref _immediateCopy.Bounds, op, is32, false);
+            CheckBoundsSanity(ref a2, "true_reg1");
+            CheckBoundsSanity(ref _immediate, "true_reg2");
+            CheckBoundsSanity(ref a, "false_reg1");
+            CheckBoundsSanity(ref _immediateCopy, "false_reg2");
         }
-
-        CheckBoundsSanity(ref a2, "true_reg1");
-        CheckBoundsSanity(ref a, "false_reg1");
     }
 
     private void LearnOfPointers(in Insn insn, JmpOp op, bool byRegister, VerifierState other)
@@ -210,8 +213,8 @@ internal sealed partial class ProgramVerifier
             }
         }
 
-        bool comparesNull = byRegister ? here[insn.Src].IsNull : insn.Imm == 0;
-        if (op is JmpOp.Jeq or JmpOp.Jne && dst.Type.MayBeNull() && comparesNull)
+        // Only the number 0 in the instruction itself is a test for NULL; a register that holds it is none.
+        if (op is JmpOp.Jeq or JmpOp.Jne && dst.Type.MayBeNull() && !byRegister && insn.Imm == 0)
         {
             MarkPtrOrNullRegs(State, insn.Dst, op == JmpOp.Jne);
             MarkPtrOrNullRegs(other, insn.Dst, op == JmpOp.Jeq);

@@ -8,9 +8,13 @@ namespace BpfSim.Vm.Verifier;
 // Pointer plus or minus a number; everything else on pointers is refused.
 internal sealed partial class ProgramVerifier
 {
-    private void AdjustPointer(in Insn insn, RegisterState pointer, ScalarRange offset, bool offsetIsDestination)
+    private void AdjustPointer(in Insn insn, in RegisterState target, in RegisterState number, bool offsetIsDestination)
     {
         ref RegisterState dst = ref Regs[insn.Dst];
+        // Copies: one of the two is the destination.
+        RegisterState pointer = target;
+        ScalarRange offset = number.Bounds;
+        int distance = number.Off;
         AluOp op = insn.AluOp;
         bool known = offset.IsConst;
         if ((known && (offset.SMin != offset.SMax || offset.UMin != offset.UMax))
@@ -41,15 +45,11 @@ internal sealed partial class ProgramVerifier
         RegisterState result = dst;
         result.Type = pointer.Type;
         result.Id = pointer.Id;
-        if (offsetIsDestination)
-        {
-            result.RefObjId = dst.RefObjId;
-            result.Off = 0;
-        }
+        if (offsetIsDestination) result.Off = 0;
 
-        CheckSaneOffset(offset, 0, pointer.Type);
+        CheckSaneOffset(offset, distance, pointer.Type);
         CheckSaneOffset(pointer.Bounds, pointer.Off, pointer.Type);
-        SanitizePointerAlu(insn, pointer, offset, offsetIsDestination);
+        var mask = SanitizePointerAlu(insn, pointer, offset, offsetIsDestination);
         result.Bounds.Unbound32();
         switch (op)
         {
@@ -72,6 +72,7 @@ internal sealed partial class ProgramVerifier
         result.Bounds.Sync();
         dst = result;
         SanitizeCheckBounds(insn);
+        CommitPointerAlu(insn, mask, offsetIsDestination);
     }
 
     private void CheckArithmeticAllowed(in Insn insn, in RegisterState pointer, bool known, long value)
@@ -110,11 +111,13 @@ internal sealed partial class ProgramVerifier
 
     private static void TakeOver(ref RegisterState result, in RegisterState pointer)
     {
-        // Everything that belongs to the kind of pointer, but neither ids nor offset.
+        // Everything that belongs to the kind of pointer, but neither ids nor offset; Linux forgets the reference and
+        // the frame of the pointer in "number += pointer", too.
         RegisterState copy = pointer;
         copy.Id = result.Id;
         copy.Precise = result.Precise;
-        copy.RefObjId = result.RefObjId != 0 ? result.RefObjId : pointer.RefObjId;
+        copy.RefObjId = result.RefObjId;
+        copy.FrameNo = result.FrameNo;
         copy.Bounds = result.Bounds;
         copy.Off = result.Off;
         result = copy;
