@@ -24,6 +24,7 @@ public static class EbpfVerifier
         if (errno != Errno.None && !detailed && (input.LogLevel & 1) != 0)
         {
             log = new VerifierLog(input.LogLevel | 1);
+            verifier.Recycle();
             (verifier, trace) = Again(input, log);
             errno = Judge(verifier);
         }
@@ -31,10 +32,22 @@ public static class EbpfVerifier
         if (errno == Errno.None) input.Observer?.Accepted(verifier);
         if (errno == Errno.None && (input.LogLevel & 3) == 1) log.Append(verifier.SafeFunctions);
         // The statistics count the stack that the rewrites add.
-        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !log.Statistics) ? null
+        bool longJumps = errno == Errno.None && RewriteLimits.HasLongJumps(verifier.Insns);
+        RewrittenProgram? rewritten = errno != Errno.None || (input.VerdictOnly && !log.Statistics && !longJumps) ? null
             : Rewriter.Rewrite(verifier.Insns, verifier.Aux, verifier.Subprogs, input.Attributes.Capabilities.Allows(Capabilities.Bpf));
         if (rewritten != null) verifier.AddLoopStacks(rewritten.OriginalSlots);
-        string? message = errno == Errno.None ? null : verifier.Decisive ?? LastLine(log.Level != 0 ? log.ToString() : log.Tail, errno);
+        Lazy<KernelForm>? form = rewritten == null ? null : KernelForm.WhenAsked(rewritten, verifier, input);
+        string? refusal = null;
+        if (errno == Errno.None && RewriteLimits.Find(verifier.Insns, verifier.Aux, longJumps ? form?.Value : null) is { } limit)
+        {
+            (errno, refusal) = limit;
+            rewritten = null;
+            form = null;
+            log.Append(refusal + "\n");
+        }
+
+        string? message = errno == Errno.None ? null
+            : refusal ?? verifier.Decisive ?? LastLine(log.Level != 0 ? log.ToString() : log.Tail, errno);
         if (log.Statistics)
         {
             log.Append($"verification time {(long)Stopwatch.GetElapsedTime(started).TotalMicroseconds} usec\n");
@@ -56,7 +69,7 @@ public static class EbpfVerifier
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
-            KernelForm = rewritten == null ? null : KernelForm.WhenAsked(rewritten, verifier, input),
+            KernelForm = form,
             FunctionStarts = rewritten?.FunctionStarts ?? [0],
             StackDepths = rewritten?.StackDepths ?? [],
             Facts = rewritten?.Facts ?? [],

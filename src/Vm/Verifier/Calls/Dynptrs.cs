@@ -116,7 +116,7 @@ internal sealed partial class ProgramVerifier
         int spi = DynptrSpi(ref reg);
         if (spi < 0) return false;
         StackSlot[] stack = State.Frames[reg.FrameNo]!.Stack;
-        ulong whole = SlotTypes.All(SlotType.Dynptr).Word;
+        uint whole = SlotTypes.All(SlotType.Dynptr).Word;
         return stack[spi].Spilled.DynptrFirstSlot && stack[spi].Types.Word == whole && stack[spi - 1].Types.Word == whole;
     }
 

@@ -146,7 +146,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
 
     private bool IsAnything(SlotTypes types)
     {
-        ulong misc = SlotTypes.All(SlotType.Misc).Word;
+        uint misc = SlotTypes.All(SlotType.Misc).Word;
         return allowUninitStack ? (types.Word & ~misc) == 0 : types.Word == misc;
     }
 

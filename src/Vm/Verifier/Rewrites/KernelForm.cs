@@ -9,7 +9,8 @@ namespace BpfSim.Vm.Verifier.Rewrites;
 /// <param name="Insns">The instructions.</param>
 /// <param name="OriginalSlots">For each, the slot of the loaded program that it stands for.</param>
 /// <param name="CallNames">By slot, the kernel functions that calls go to where these are not the helpers themselves.</param>
-internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDictionary<int, string> CallNames)
+/// <param name="TooLongAt">The loaded slot whose replacement makes a jump over it too long, so that the kernel refuses the program; -1 if there is none.</param>
+internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDictionary<int, string> CallNames, int TooLongAt)
 {
     /// <summary>
     /// Makes the kernel's form of a rewritten program. It is for looking at only: the engines run the form before,
@@ -80,6 +81,10 @@ internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAu
                 Emit(AsShown(insns[i], aux[original]));
                 verbatim.Add(i);
             }
+            else
+            {
+                NoteGrowth(insns[i], i, _out.Count - before);
+            }
 
             while (_from.Count < _out.Count) _from.Add(original);
         }
@@ -101,7 +106,7 @@ internal sealed partial class KernelFormBuilder(RewrittenProgram program, InsnAu
 
         AppendExceptionCallback();
         while (_from.Count < _out.Count) _from.Add(original);
-        return new KernelForm([.. _out], [.. _from], _callNames);
+        return new KernelForm([.. _out], [.. _from], _callNames, FindTooLong(insns, verbatim, moved));
     }
 
     private Subprogram? FunctionOf(int original) => functions.FirstOrDefault(f => f.Start <= original && original < f.End);

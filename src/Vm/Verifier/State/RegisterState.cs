@@ -9,7 +9,7 @@ namespace BpfSim.Vm.Verifier.State;
 /// <para>A pointer's address is its base plus <see cref="Off"/> plus what <see cref="Bounds"/> describes;
 /// for a scalar Off is 0 except with <see cref="AddConst"/>, where it is the distance to its siblings.</para>
 /// </summary>
-[StructLayout(LayoutKind.Sequential)]
+[StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal struct RegisterState
 {
     /// <summary>Set in <see cref="Id"/> of a scalar that equals its siblings plus <see cref="Off"/>, added with 64 bits.</summary>
@@ -39,17 +39,17 @@ internal struct RegisterState
     /// <summary>The acquired reference that this pointer is, or points into; 0 if none.</summary>
     public uint RefObjId;
 
-    /// <summary>For stack pointers: number of the frame pointed into.</summary>
-    public int FrameNo;
-
     /// <summary>Whether the exact value matters to what was proved (precision tracking).</summary>
     public bool Precise;
 
     private byte _small;
     private byte _small2;
-    private byte _small3;
+    private byte _frameNo;
     private int _main;
     private uint _extra;
+
+    /// <summary>For stack pointers: number of the frame pointed into.</summary>
+    public int FrameNo { readonly get => _frameNo; set => _frameNo = (byte)value; }
 
     /// <summary>Packets: bytes from the pointer's base that are known to exist, or a negative marker.</summary>
     public int Range { readonly get => _main; set => _main = value; }

@@ -26,7 +26,7 @@ internal enum SlotType : byte
 /// Eight bytes of stack. Slot n of a frame covers fp-8n-8 … fp-8n-1; byte i of <see cref="Types"/> is the
 /// byte at fp-8n-1-i: the last, index 7, lies at the lowest address.
 /// </summary>
-[StructLayout(LayoutKind.Sequential)]
+[StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal struct StackSlot
 {
     /// <summary>The spilled register; meaningful where <see cref="Types"/> say so.</summary>
@@ -45,20 +45,20 @@ internal struct StackSlot
     public readonly bool IsSpilledScalar64 => Types[0] == SlotType.Spill && Spilled.Type == RegType.Scalar;
 }
 
-/// <summary>Types of the eight bytes of a stack slot, as one word.</summary>
+/// <summary>Types of the eight bytes of a stack slot, as one word: explored states are mostly slots, and hundreds of thousands.</summary>
 internal struct SlotTypes
 {
-    /// <summary>All eight, byte i in bits 8i.</summary>
-    public ulong Word;
+    /// <summary>All eight, byte i in bits 4i.</summary>
+    public uint Word;
 
     /// <summary>Type of byte <paramref name="i"/>, 0 to 7 (7 = lowest address).</summary>
     public SlotType this[int i]
     {
-        readonly get => (SlotType)(byte)(Word >> (i * 8));
+        readonly get => (SlotType)((Word >> (i * 4)) & 15);
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        set => Word = (Word & ~(0xfful << (i * 8))) | ((ulong)value << (i * 8));
+        set => Word = (Word & ~(15u << (i * 4))) | ((uint)value << (i * 4));
     }
 
     /// <summary>All eight bytes of one type.</summary>
-    public static SlotTypes All(SlotType type) => new() { Word = 0x0101010101010101ul * (ulong)type };
+    public static SlotTypes All(SlotType type) => new() { Word = 0x11111111u * (uint)type };
 }
