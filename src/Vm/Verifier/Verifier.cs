@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using BpfSim.Maps;
 using BpfSim.Vm.Programs;
+using BpfSim.Vm.Verifier.Hints;
 using BpfSim.Vm.Verifier.Logging;
 using BpfSim.Vm.Verifier.Rewrites;
 
@@ -19,10 +20,11 @@ public static class EbpfVerifier
         var log = new VerifierLog(detailed ? input.LogLevel : input.LogLevel & 4);
         var verifier = new ProgramVerifier(input, log);
         Errno errno = Judge(verifier);
+        PathTrace? trace = null;
         if (errno != Errno.None && !detailed && (input.LogLevel & 1) != 0)
         {
             log = new VerifierLog(input.LogLevel | 1);
-            verifier = new ProgramVerifier(input, log);
+            (verifier, trace) = Again(input, log);
             errno = Judge(verifier);
         }
 
@@ -45,11 +47,12 @@ public static class EbpfVerifier
                 $"processed {verifier.InsnsProcessed} insns (limit {ProgramVerifier.InsnLimit}) max_states_per_insn {verifier.Explored.MaxPerInsn} total_states {verifier.Explored.Total} peak_states {verifier.Explored.Peak} mark_read 0\n"));
         }
 
+        string? hint = message == null ? null : Explain(input, verifier, trace, message);
         var result = new VerifierResult
         {
             Errno = errno,
             Message = message,
-            Hint = message == null ? null : Hints.For(message, verifier.InsnIdx, verifier.SourceOf(verifier.InsnIdx)),
+            Hint = hint,
             Log = input.LogLevel == 0 ? "" : log.ToString(),
             Xlated = rewritten?.Insns ?? [],
             OriginalSlots = rewritten?.OriginalSlots ?? [],
@@ -67,6 +70,24 @@ public static class EbpfVerifier
         };
         verifier.Recycle();
         return result;
+    }
+
+    /// <summary>A second verification, which remembers the path for the hint; an observer of the caller's own goes before.</summary>
+    private static (ProgramVerifier Verifier, PathTrace? Trace) Again(VerifierInput input, VerifierLog log)
+    {
+        PathTrace? trace = input.Observer == null ? new PathTrace(input.Insns.Length) : null;
+        return (new ProgramVerifier(trace == null ? input : input with { Observer = trace }, log), trace);
+    }
+
+    private static string? Explain(VerifierInput input, ProgramVerifier verifier, PathTrace? trace, string message)
+    {
+        if (trace == null && input.LogLevel != 0 && input.Observer == null)
+        {
+            (verifier, trace) = Again(input, new VerifierLog(0));
+            Judge(verifier);
+        }
+
+        return HintWriter.For(verifier, trace, message);
     }
 
     private static Errno Judge(ProgramVerifier verifier)

@@ -50,6 +50,11 @@ public sealed record VerifierInput
     /// <summary>Only the verdict is asked for: an accepted program is not rewritten.</summary>
     public bool VerdictOnly { get; init; }
 
+    /// <summary>
+    /// Whether the loader gave descriptors beside the instructions (fd_array), so that loads may name maps by index.
+    /// </summary>
+    public bool HasFdArray { get; init; }
+
     /// <summary>Who watches the walk; null for nobody.</summary>
     internal IExplorationObserver? Observer { get; init; }
 
@@ -66,7 +71,10 @@ public sealed record VerifierResult
     /// <summary>The decisive line of the log of a rejection, in the kernel's words.</summary>
     public string? Message { get; init; }
 
-    /// <summary>A hint in plain words under a rejection; null if there is none.</summary>
+    /// <summary>
+    /// A hint in plain words under a rejection, on one line: what was wanted, which instruction lost it, and the usual
+    /// cure; null if there is none. Without a log (level 0) it knows no path.
+    /// </summary>
     public string? Hint { get; init; }
 
     /// <summary>The log at the asked-for level.</summary>

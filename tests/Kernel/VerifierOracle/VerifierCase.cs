@@ -17,10 +17,14 @@ namespace BpfSim.Kernel.Tests.VerifierOracle;
 ///     r0 = 0                  the program, with .map lines where it needs maps
 ///     exit
 /// => accept                   or the errno and the decisive line: => EACCES R2 !read_ok
+/// hint: …                     the whole hint, where the case is one of hints
 /// </code>
 /// </summary>
 public sealed record VerifierCase(string File, int Line, string Name, ProgramType Type, string Text, string Expected)
 {
+    /// <summary>The hint under a rejection, where the case says one.</summary>
+    public string? Hint { get; init; }
+
     /// <summary>All cases of all files.</summary>
     public static IReadOnlyList<VerifierCase> All { get; } =
         [.. Directory.GetFiles(Repository.PathOf("tests", "data", "verifier"), "*.bpf").Order(StringComparer.Ordinal).SelectMany(Read)];
@@ -44,8 +48,9 @@ public sealed record VerifierCase(string File, int Line, string Name, ProgramTyp
                 else text += lines[i] + "\n";
             }
 
+            string? hint = i < lines.Length && lines[i].StartsWith("hint: ", StringComparison.Ordinal) ? lines[i]["hint: ".Length..] : null;
             i--;
-            yield return new VerifierCase(file, start + 1, name, type, text, expected);
+            yield return new VerifierCase(file, start + 1, name, type, text, expected) { Hint = hint };
         }
     }
 

@@ -124,8 +124,8 @@ public static class ProgramTypeTable
     };
 
     /// <summary>The hooks that answer yes or no; all others answer 0 or a negative error.</summary>
-    private static readonly FrozenSet<string> s_booleanHooks =
-        FrozenSet.ToFrozenSet(["bpf_lsm_xfrm_state_pol_flow_match", "bpf_lsm_audit_rule_known", "bpf_lsm_inode_xattr_skipcap"]);
+    private static bool AnswersYesOrNo(string hook) =>
+        hook is "bpf_lsm_xfrm_state_pol_flow_match" or "bpf_lsm_audit_rule_known" or "bpf_lsm_inode_xattr_skipcap";
 
     private static (long, long)? LsmReturn(ProgramAttributes program)
     {
@@ -133,6 +133,6 @@ public static class ProgramTypeTable
         bool returnsNothing = target is { Proto.TypeId: 0 };
         if (program.ExpectedAttachType == (uint)AttachType.LsmCgroup) return returnsNothing ? (1, 1) : (0, 1);
         if (returnsNothing) return null;
-        return target is { } hook && s_booleanHooks.Contains(hook.Name) ? (0, 1) : (-4095, 0);
+        return target is { } hook && AnswersYesOrNo(hook.Name) ? (0, 1) : (-4095, 0);
     }
 }

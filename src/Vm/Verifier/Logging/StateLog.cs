@@ -281,6 +281,25 @@ internal sealed partial class ProgramVerifier
     internal string? SourceOf(int insnIdx) =>
         FindSource(insnIdx) is { } at ? $"{at.File[(at.File.LastIndexOf('/') + 1)..]}:{at.LineNumber}: {at.Line.Trim()}" : null;
 
+    /// <summary>An instruction as text.</summary>
+    internal string TextOf(int insnIdx)
+    {
+        string line = InsnText(insnIdx);
+        return line[(line.IndexOf(')', StringComparison.Ordinal) + 1)..].Trim();
+    }
+
+    /// <summary>The name of what an instruction calls.</summary>
+    internal string CallNameOf(int insnIdx)
+    {
+        ref readonly Insn insn = ref Insns[insnIdx];
+        LogNames names = _names ??= new LogNames(this);
+        if (insn.IsHelperCall) return names.Helper(insn.Imm) ?? $"helper {insn.Imm}";
+        if (insn.IsKfuncCall) return names.Kfunc(insn.Imm, insn.Off) ?? $"kernel function {insn.Imm}";
+        if (insn.IsLocalCall && FindSubprog(insnIdx + insn.Imm + 1) is var subprog and >= 0)
+            return Subprogs[subprog].Name is { Length: > 0 } name ? name : $"func#{subprog}";
+        return "the instruction";
+    }
+
     /// <summary>The source line that an instruction belongs to.</summary>
     private LineInfo? FindSource(int insnIdx)
     {
