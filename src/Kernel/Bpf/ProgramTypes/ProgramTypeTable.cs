@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using BpfSim.Vm.Btf;
 using BpfSim.Vm.Programs;
 using static BpfSim.Vm.Programs.ProgramType;
