@@ -106,11 +106,14 @@ public sealed class ObjectLinker
             (ProgramType.Tracing, TraceIter) => ("bpf_iter_", BtfKind.Func),
             (ProgramType.Tracing, _) => ("", BtfKind.Func),
             (ProgramType.Lsm, _) => ("bpf_lsm_", BtfKind.Func),
+            (ProgramType.Ext, _) => ("", BtfKind.Func),
             _ => ("", BtfKind.Unknown),
         };
         if (kind == BtfKind.Unknown) return program;
         if (string.IsNullOrEmpty(program.AttachTarget))
             return program with { LoadError = $"prog '{program.Name}': no BTF-based attach target is specified, use bpf_program__set_attach_target()" };
+        // An extension replaces a function of a program that its loader names; an object alone has none.
+        if (program.Type == ProgramType.Ext) return program with { LoadError = $"prog '{program.Name}': attach program FD is not set" };
         uint id = _kernel?.FindId(prefix + program.AttachTarget, kind) ?? 0;
         if (id != 0) return program with { AttachBtfId = id };
         return program with

@@ -98,7 +98,17 @@ internal sealed partial class ProgramVerifier
         CheckGlobalFunctions();
         ShrinkFastcallStacks();
         CheckStackDepth();
+        CheckFieldsExist();
         CheckTailCallMaps();
+    }
+
+    private void CheckFieldsExist()
+    {
+        for (int i = 0; i < Insns.Length; i++)
+        {
+            if (Aux[i].Seen && Insns[i].Class == InsnClass.Ldx && SocketFields.IsHalfCounter(Aux[i].PtrType, Insns[i].Off))
+                RejectBug("error during ctx access conversion (0)");
+        }
     }
 
     private void CheckEncodings()
@@ -118,10 +128,9 @@ internal sealed partial class ProgramVerifier
     private void CheckMapReference(int i)
     {
         ref readonly Insn insn = ref Insns[i];
-        bool byIndex = insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue, known = (uint)insn.Imm < (uint)Input.Maps.Count;
-        // Indexes that came with an array of descriptors are resolved before.
-        if (byIndex && !known) Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
-        if (!known) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
+        if (insn.Src is (int)PseudoSource.MapIdx or (int)PseudoSource.MapIdxValue && !Input.HasFdArray)
+            Reject(Errno.EPROTO, "fd_idx without fd_array is invalid");
+        if ((uint)insn.Imm >= (uint)Input.Maps.Count) Reject(Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         // Maps are numbered in the order of their first use.
         if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
@@ -231,7 +240,8 @@ internal sealed partial class ProgramVerifier
         if (reg.Type != RegType.Scalar)
             Reject(Errno.EINVAL, $"{exitMessage} {name} is not a known value ({RegTypeName(reg.Type)})");
         MarkChainPrecision(regno);
-        bool ret32 = Input.Attributes.Type != ProgramType.Lsm && where == "program exit";
+        // Hooks of security modules return an int; of all others the whole register counts.
+        bool ret32 = Input.Attributes.Type == ProgramType.Lsm && Input.Attributes.ExpectedAttachType != LsmCgroup && where == "program exit";
         (long min, long max) = ret32 ? (reg.Bounds.S32Min, reg.Bounds.S32Max) : (reg.SMin, reg.SMax);
         if (min >= range.Min && max <= range.Max) return;
         LogBadRange(reg, range, where, name);

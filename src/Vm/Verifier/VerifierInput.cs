@@ -50,6 +50,11 @@ public sealed record VerifierInput
     /// <summary>Only the verdict is asked for: an accepted program is not rewritten.</summary>
     public bool VerdictOnly { get; init; }
 
+    /// <summary>
+    /// Whether the loader gave descriptors beside the instructions (fd_array), so that loads may name maps by index.
+    /// </summary>
+    public bool HasFdArray { get; init; }
+
     /// <summary>Who watches the walk; null for nobody.</summary>
     internal IExplorationObserver? Observer { get; init; }
 

@@ -122,10 +122,16 @@ public static class ProgramTypeTable
         _ => null,
     };
 
+    /// <summary>The hooks that answer yes or no; all others answer 0 or a negative error.</summary>
+    private static bool AnswersYesOrNo(string hook) =>
+        hook is "bpf_lsm_xfrm_state_pol_flow_match" or "bpf_lsm_audit_rule_known" or "bpf_lsm_inode_xattr_skipcap";
+
     private static (long, long)? LsmReturn(ProgramAttributes program)
     {
-        if (program.ExpectedAttachType == (uint)AttachType.LsmCgroup) return (0, 1);
-        return TracingContext.Target(program) is { } target && target.Proto.TypeId != 0 && program.KernelBtf!.Resolve(target.Proto.TypeId).Size == 1
-            ? (0, 1) : (-4095, 0);
+        (string Name, BtfType Proto)? target = TracingContext.Target(program);
+        bool returnsNothing = target is { Proto.TypeId: 0 };
+        if (program.ExpectedAttachType == (uint)AttachType.LsmCgroup) return returnsNothing ? (1, 1) : (0, 1);
+        if (returnsNothing) return null;
+        return target is { } hook && AnswersYesOrNo(hook.Name) ? (0, 1) : (-4095, 0);
     }
 }

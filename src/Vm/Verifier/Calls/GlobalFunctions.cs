@@ -305,12 +305,7 @@ internal sealed partial class ProgramVerifier
         RegisterState saved = reg;
         bool nullable = reg.Type.MayBeNull();
         // The callee tests for NULL itself, so the access is judged as if the pointer were none.
-        if (nullable)
-        {
-            reg.Type &= ~RegType.PtrMaybeNull;
-            reg.Id = 0;
-        }
-
+        if (nullable) MarkNotNull(ref reg);
         var raw = default(RawMemory);
         try
         {

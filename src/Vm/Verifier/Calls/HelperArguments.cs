@@ -35,7 +35,12 @@ internal sealed partial class ProgramVerifier
         if ((argType & ArgType.ObjRelease) != 0) CheckReleaseArg(arg, argType, meta);
         if (reg.RefObjId != 0 && (argType & ArgType.BaseMask) != ArgType.KptrXchgDest)
         {
-            if (meta.RefObjId != 0) RejectBug($"more than one arg with ref_obj_id R{regno} {reg.RefObjId} {meta.RefObjId}");
+            if (meta.RefObjId != 0)
+            {
+                Verbose($"more than one arg with ref_obj_id R{regno} {reg.RefObjId} {meta.RefObjId}");
+                Reject(Errno.EACCES);
+            }
+
             meta.RefObjId = reg.RefObjId;
         }
 

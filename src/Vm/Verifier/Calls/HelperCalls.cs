@@ -168,9 +168,9 @@ internal sealed partial class ProgramVerifier
 
     private void CheckLoop(CallMeta meta, int insnIdx)
     {
-        ref RegisterState flags = ref Regs[4];
-        bool simple = flags.IsNull;
         ref InsnAux aux = ref Aux[insnIdx];
+        // Once the call cannot be inlined, its flags no longer matter.
+        bool simple = aux.LoopCallback != -1 && Regs[4].IsNull;
         int callback = simple ? meta.SubprogNo + 1 : -1;
         aux.LoopCallback = aux.LoopCallback == 0 || aux.LoopCallback == callback ? callback : -1;
         if (simple) MarkChainPrecision(4);

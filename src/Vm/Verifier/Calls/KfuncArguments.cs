@@ -104,10 +104,15 @@ internal sealed partial class ProgramVerifier
         ref RegisterState reg = ref Regs[regno];
         if (reg.Type.Base() is not (RegType.ConstPtrToMap or RegType.PtrToMapValue or RegType.PtrToMapKey))
             Reject(Errno.EINVAL, $"pointer in R{regno} isn't map pointer");
-        if (meta.MapIndex >= 0 && (meta.MapIndex != reg.MapIndex || meta.MapUid != reg.MapUid))
+        // Linux compares only where the map given has such a field itself.
+        IReadOnlyList<SpecialField> fields = Maps[reg.MapIndex].SpecialFields;
+        bool taskWork = HasField(fields, SpecialFieldKind.TaskWork);
+        if (meta.MapIndex >= 0 && (taskWork || HasField(fields, SpecialFieldKind.Workqueue))
+            && (meta.MapIndex != reg.MapIndex || meta.MapUid != reg.MapUid))
         {
-            string what = meta.Name.StartsWith("bpf_task_work", StringComparison.Ordinal) ? "bpf_task_work" : "workqueue";
-            Reject(Errno.EINVAL, $"{what} pointer in R1 map_uid={meta.MapUid} doesn't match map pointer in R2 map_uid={reg.MapUid}");
+            Reject(Errno.EINVAL, taskWork
+                ? $"bpf_task_work pointer in R2 map_uid={meta.MapUid} doesn't match map pointer in R3 map_uid={reg.MapUid}"
+                : $"workqueue pointer in R1 map_uid={meta.MapUid} doesn't match map pointer in R2 map_uid={reg.MapUid}");
         }
 
         meta.MapIndex = reg.MapIndex;
@@ -355,12 +360,7 @@ internal sealed partial class ProgramVerifier
         int regno = i + 1;
         RegisterState saved = Regs[regno];
         bool nullable = saved.Type.MayBeNull();
-        if (nullable)
-        {
-            Regs[regno].Type &= ~RegType.PtrMaybeNull;
-            Regs[regno].Id = 0;
-        }
-
+        if (nullable) MarkNotNull(ref Regs[regno]);
         var raw = default(RawMemory);
         try
         {

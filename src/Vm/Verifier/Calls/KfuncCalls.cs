@@ -133,8 +133,6 @@ internal sealed partial class ProgramVerifier
     private void TrackSections(KfuncMeta meta, bool sleepable)
     {
         string name = meta.Name;
-        if (name is "bpf_rcu_read_lock" or "bpf_rcu_read_unlock" && InRbtreeLockRequiredCallback())
-            Reject(Errno.EACCES, "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback");
         if (name == "bpf_rcu_read_lock")
         {
             if (State.ActiveRcuLocks != 0) Reject(Errno.EINVAL, $"nested rcu read lock (kernel function {name})");
@@ -249,9 +247,7 @@ internal sealed partial class ProgramVerifier
             SetNonOwning(ref r0);
         }
 
-        if (r0.Id == 0 && r0.Type.Base() == RegType.PtrToBtfId
-            && HasField(RecordOf(r0), SpecialFieldKind.SpinLock))
-            r0.Id = NewId();
+        if (r0.Id == 0 && MayPointToSpinLock(r0)) r0.Id = NewId();
     }
 
     /// <summary>Another reference to an object of one's own cannot fail; to one that a list or tree owns, it can.</summary>

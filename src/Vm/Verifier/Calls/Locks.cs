@@ -106,8 +106,6 @@ internal sealed partial class ProgramVerifier
             for (int i = 0; i < State.RefCount; i++)
             {
                 ReferenceState held = State.Refs[i];
-                if (flavour == LockFlavour.Spin && held.Kind == ReferenceKind.Lock)
-                    Reject(Errno.EINVAL, "Locking two bpf_spin_locks are not allowed");
                 if (flavour != LockFlavour.Spin && held.Kind is ReferenceKind.ResLock or ReferenceKind.ResLockIrq && held.Id == reg.Id
                     && held.LockOwner == owner)
                     Reject(Errno.EINVAL, "Acquiring the same lock again, AA deadlock detected");

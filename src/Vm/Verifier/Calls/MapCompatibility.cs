@@ -71,7 +71,7 @@ internal sealed partial class ProgramVerifier
         MapSpec map = Maps[meta.MapIndex];
         bool fits = (HelpersOfMap(map.Type) is not { } helpers || System.Array.IndexOf(helpers, id) >= 0)
             && (MapsOfHelper(id) is not { } kinds || System.Array.IndexOf(kinds, map.Type) >= 0)
-            && (map.Type is not (Sockmap or Sockhash) || id != HelperId.MapUpdateElem || MayUpdateSockmap())
+            && (map.Type is not (Sockmap or Sockhash) || id is not (HelperId.MapUpdateElem or HelperId.MapDeleteElem) || MayChangeSockmap(id))
             && (id != HelperId.TailCall || Subprogs.Count <= 1 || TailCallsAllowedInSubprograms);
         if (id == HelperId.TailCall && map.Type == ProgArray && Subprogs.Count > 1 && !TailCallsAllowedInSubprograms)
             Reject(Errno.EINVAL, "tail_calls are not allowed in programs with bpf-to-bpf calls");
@@ -81,7 +81,7 @@ internal sealed partial class ProgramVerifier
     /// <summary>The x86-64 JIT supports tail calls out of subprograms.</summary>
     private static bool TailCallsAllowedInSubprograms => true;
 
-    private bool MayUpdateSockmap()
+    private bool MayChangeSockmap(int helper)
     {
         const uint traceIter = 28;
         switch (Input.Attributes.Type)
@@ -90,7 +90,8 @@ internal sealed partial class ProgramVerifier
             case Programs.ProgramType.SocketFilter or Programs.ProgramType.SchedCls or Programs.ProgramType.SchedAct or Programs.ProgramType.Xdp
                 or Programs.ProgramType.SkReuseport or Programs.ProgramType.FlowDissector or Programs.ProgramType.SkLookup:
                 return true;
-            case Programs.ProgramType.SockOps:
+            case Programs.ProgramType.SockOps when helper == HelperId.MapDeleteElem:
+                // Updates go through helpers of their own.
                 return true;
             default:
                 Verbose("cannot update sockmap in this context\n");

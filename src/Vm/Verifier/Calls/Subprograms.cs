@@ -130,22 +130,23 @@ internal sealed partial class ProgramVerifier
     /// <summary>Numbers that differ between two rounds of a loop, and whose value did not matter, become unknown.</summary>
     private void WidenImpreciseScalars(VerifierState old, VerifierState current)
     {
+        _compare.ForgetIds();
         for (int f = old.CurFrame; f >= 0; f--)
         {
             FuncFrame before = old.Peek(f), now = current.Frames[f]!;
-            for (int i = 0; i < 10; i++) Widen(in before.Regs[i], ref now.Regs[i]);
+            for (int i = 0; i < 10; i++) Widen(ref before.Regs[i], ref now.Regs[i]);
             int slots = Math.Min(before.StackSlots, now.StackSlots);
             for (int i = 0; i < slots; i++)
             {
-                if (before.Stack[i].IsSpilled && now.Stack[i].IsSpilled) Widen(in before.Stack[i].Spilled, ref now.Stack[i].Spilled);
+                if (before.Stack[i].IsSpilled && now.Stack[i].IsSpilled) Widen(ref before.Stack[i].Spilled, ref now.Stack[i].Spilled);
             }
         }
     }
 
-    private void Widen(in RegisterState before, ref RegisterState now)
+    private void Widen(ref RegisterState before, ref RegisterState now)
     {
         if (before.Type != RegType.Scalar || now.Type != RegType.Scalar || before.Precise || now.Precise) return;
-        if (before.Bounds.Equals(now.Bounds) && before.Off == now.Off && before.Id == now.Id) return;
+        if (_compare.RegsExact(ref before, ref now)) return;
         now.MarkUnknown(!BpfCapable);
     }
 }

@@ -160,7 +160,7 @@ internal sealed partial class ProgramVerifier
             for (ulong mask = bt.SlotsOf(f); mask != 0; mask &= mask - 1)
             {
                 int i = BitOperations.TrailingZeroCount(mask);
-                if (i >= frame.StackSlots) RejectBug($"backtracking stack slot {i}, total slots {frame.StackSlots}");
+                if (i >= frame.StackSlots) RejectBug($"stack slot {i}, total slots {frame.StackSlots} (i >= func->allocated_stack / BPF_REG_SIZE)");
                 if (!frame.Stack[i].IsSpilledScalar || frame.Stack[i].Spilled.Precise)
                 {
                     bt.ClearSlot(f, i);
@@ -444,7 +444,7 @@ internal sealed partial class ProgramVerifier
                 first = false;
             }
 
-            if (!first && Log.Detailed) Verbose("\n");
+            if (!first && Log.Enabled) Verbose("\n");
         }
 
         MarkBack(cur, ref changed);

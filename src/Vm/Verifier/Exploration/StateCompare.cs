@@ -97,7 +97,11 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
     private static bool SameHead(ref RegisterState a, ref RegisterState b) =>
         a.Type == b.Type && a.Off == b.Off && a.Details == b.Details;
 
-    private bool RegsExact(ref RegisterState old, ref RegisterState cur) =>
+    /// <summary>Ids of the old state may stand for any of the new one again.</summary>
+    public void ForgetIds() => _ids = 0;
+
+    /// <summary>Whether nothing but names of ids differs; ids must stand for the same ones as in earlier questions.</summary>
+    public bool RegsExact(ref RegisterState old, ref RegisterState cur) =>
         SameHead(ref old, ref cur) && old.Bounds.Equals(cur.Bounds) && CheckIds(old.Id, cur.Id) && CheckIds(old.RefObjId, cur.RefObjId);
 
     private bool RegSafe(ref RegisterState old, ref RegisterState cur, Exactness exact)

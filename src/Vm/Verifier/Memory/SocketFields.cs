@@ -5,7 +5,8 @@ namespace BpfSim.Vm.Verifier;
 /// <summary>Which fields of struct bpf_sock, bpf_tcp_sock and bpf_xdp_sock (uapi) may be loaded, and how narrowly.</summary>
 internal static class SocketFields
 {
-    private const int SockSize = 80, DstPort = 48, TypeField = 8, PriorityEnd = 24;
+    private const int SockSize = 80, Family = 4, TypeField = 8, Protocol = 12, PriorityEnd = 24, SourceIp4 = 24, SourcePort = 44, DstPort = 48,
+        DstIp4 = 52, State = 72, RxQueue = 76;
     private const int TcpSockSize = 112, BytesReceived = 80, BytesAcked = 88, XdpSockSize = 4;
 
     /// <summary>Whether a load is allowed; <paramref name="fieldSize"/> is the full field of a narrow one.</summary>
@@ -28,6 +29,13 @@ internal static class SocketFields
         }
     }
 
+    /// <summary>
+    /// Whether an allowed load finds no field: the second half of a 64-bit counter. The kernel notices it when it
+    /// rewrites the load.
+    /// </summary>
+    public static bool IsHalfCounter(RegType type, int off) =>
+        type.Base() == RegType.PtrToTcpSock && off is BytesReceived + 4 or BytesAcked + 4;
+
     private static bool AllowsSock(int off, int size, out int fieldSize)
     {
         fieldSize = 0;
@@ -36,7 +44,9 @@ internal static class SocketFields
         if (off == DstPort + 2 || off == DstPort + 3) return false;
         bool port = off is DstPort or DstPort + 1;
         int full = port ? (size == 4 ? 4 : 2) : 4;
-        bool narrowable = off is < 16 and >= 4 || off >= 24;
+        // Addresses may be read in any part, other fields from their first byte on.
+        bool narrowable = port || off is Family or TypeField or Protocol or SourcePort or State or RxQueue
+            or (>= SourceIp4 and < SourcePort) or (>= DstIp4 and < State);
         if (!narrowable) return size == 4;
         if (size < full) fieldSize = full;
         return size <= full && (off & (size - 1)) == 0;

@@ -134,7 +134,6 @@ internal sealed partial class ProgramVerifier
         }
         else if (dst >= 0)
         {
-            if (BpfCapable) AssignScalarId(ref spilled);
             Regs[dst] = spilled;
         }
         else if (!AllowPtrLeaks && spilled.Type != RegType.Scalar)
