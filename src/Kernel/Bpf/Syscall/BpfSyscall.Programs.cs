@@ -45,7 +45,6 @@ public sealed partial class BpfSyscall
             ProgramType = typeInfo!,
             Helpers = _environment.Helpers,
             Maps = maps.ConvertAll(m => m.Map),
-            HasFdArray = attr.FdArray != null,
             Btf = btf?.Data,
             FuncInfos = attr.FuncInfo,
             LineInfos = attr.LineInfo,
