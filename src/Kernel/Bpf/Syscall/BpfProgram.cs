@@ -175,7 +175,7 @@ public sealed class BpfProgram : KernelObject
 
         public void Retain() => program.Get();
 
-        public void Release() => MapEpoch.Defer(program.Put);
+        public void Release() => program.PutFollowed();
     }
 
     /// <inheritdoc/>
@@ -225,7 +225,7 @@ public sealed class MapObject : KernelObject
 
         public void Retain() => map.Get();
 
-        public void Release() => MapEpoch.Defer(map.Put);
+        public void Release() => map.PutFollowed();
     }
 
     /// <summary>A prog_array takes programs of one kind only: that of the first one.</summary>

@@ -1,9 +1,12 @@
+using BpfSim.Maps;
+
 namespace BpfSim.Kernel.Bpf;
 
 /// <summary>Something that file descriptors, pins and other objects keep alive by counted references.</summary>
 public abstract class KernelObject
 {
     private int _references = 1;
+    private volatile bool _followed;
 
     /// <summary>The id that user space sees; unique within its kind, never 0 and never reused in a run.</summary>
     public uint Id { get; internal set; }
@@ -22,7 +25,18 @@ public abstract class KernelObject
     {
         if (Interlocked.Decrement(ref _references) != 0) return;
         Gone?.Invoke(this);
-        Release();
+        if (_followed) MapEpoch.Defer(Release);
+        else Release();
+    }
+
+    /// <summary>
+    /// Gives back a reference by which running programs may have come to the object: when the last one is gone its id is gone
+    /// at once, but what it owns stays until those programs have left.
+    /// </summary>
+    internal void PutFollowed()
+    {
+        _followed = true;
+        Put();
     }
 
     /// <summary>Called once when the last reference is gone, before <see cref="Release"/>: the id table forgets the object.</summary>
