@@ -36,7 +36,7 @@ internal sealed partial class HintWriter
         ("frame pointer is read only", At("r10 cannot be changed: copy it to another register and subtract there")),
         ("unreachable insn", w => w.Unreachable()),
         ("jump out of range", w => w.JumpsOut()),
-        ("last insn is not an exit or jmp", w => w.NoExit()),
+        ("last insn is not an exit or jmp", _ => NoExit()),
         ("infinite loop detected", w => w.InfiniteLoop()),
         ("program is too large", w => w.TooLarge()),
         ("jumps is too complex", w => w.TooComplex()),

@@ -21,7 +21,7 @@ internal sealed partial class HintWriter
     private string? JumpsOut() =>
         $"{Place(Named(0, _insn))} jumps out of its function: the offset counts from the next instruction, and labels must stand in the same function";
 
-    private string? NoExit() => "a function ends without exit or jump, so that it would run on into what follows: return at its end on every path";
+    private static string? NoExit() => "a function ends without exit or jump, so that it would run on into what follows: return at its end on every path";
 
     private string? BackEdge() =>
         $"{Place(Named(0, _insn))} jumps back to {Place(Named(1, _insn))}: loops take a loader with CAP_BPF; unroll the loop (#pragma unroll)";

@@ -286,7 +286,7 @@ internal sealed partial class ProgramVerifier
         }
     }
 
-    private void SaveRegister(ref StackSlot cell, in RegisterState reg, int size)
+    private static void SaveRegister(ref StackSlot cell, in RegisterState reg, int size)
     {
         cell.Spilled = reg;
         for (int i = 8 - size; i < 8; i++) cell.Types[i] = SlotType.Spill;

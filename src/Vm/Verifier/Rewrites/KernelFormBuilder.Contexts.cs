@@ -46,7 +46,7 @@ internal sealed partial class KernelFormBuilder
         _ => null,
     };
 
-    private ContextField? FieldAt((string? First, string Name) names, BtfType structure, int offset, out (string Name, int Offset, int Size) member)
+    private static ContextField? FieldAt((string? First, string Name) names, BtfType structure, int offset, out (string Name, int Offset, int Size) member)
     {
         member = default;
         if (ContextFields.MemberAt(structure, offset) is { } named)
