@@ -92,10 +92,17 @@ internal sealed partial class ProgramVerifier
         for (int i = 0; i < Subprogs.Count; i++)
         {
             Subprogram subprog = Subprogs[i];
-            if (i == 0 || leftSlots == null || leftSlots.Any(s => s >= subprog.Start && s < subprog.End)) yield return subprog.CountedStack;
+            if (i == 0 || leftSlots == null || IsLeft(leftSlots, subprog)) yield return subprog.CountedStack;
         }
 
         if (leftSlots != null && !Subprogs.Exists(s => s.IsExceptionCallback) && leftSlots.Any(s => IsThrowCall(Insns[s]))) yield return 0;
+    }
+
+    private static bool IsLeft(int[] leftSlots, Subprogram subprog)
+    {
+        int at = Array.BinarySearch(leftSlots, subprog.Start);
+        if (at < 0) at = ~at;
+        return at < leftSlots.Length && leftSlots[at] < subprog.End;
     }
 
     /// <summary>What the kernel's rewrites add to what is left: an inlined bpf_loop keeps three registers on the stack, a may_goto its count and the time.</summary>
