@@ -21,7 +21,7 @@ public static class BtfLoadLog
 
     /// <summary>A type's own line, without its parts: <c>[4] INT int size=4 bits_offset=0 nr_bits=32 encoding=SIGNED</c>.</summary>
     public static string Head(BtfType type) =>
-        $"[{type.Id}] {BtfText.KindName(type.Kind)} {Name(type.Name)} {Details(type)}".TrimEnd();
+        $"[{type.Id}] {BtfText.KindName(type.Kind)} {BtfText.NameOf(type.Name)} {Details(type)}".TrimEnd();
 
     private static string Details(BtfType type) => type.Kind switch
     {
@@ -40,7 +40,7 @@ public static class BtfLoadLog
     {
         var parts = new List<string>();
         foreach (BtfParam parameter in proto.Params)
-            parts.Add(parameter.TypeId == 0 && parameter.Name.Length == 0 ? "vararg" : $"{parameter.TypeId} {Name(parameter.Name)}");
+            parts.Add(parameter.TypeId == 0 && parameter.Name.Length == 0 ? "vararg" : $"{parameter.TypeId} {BtfText.NameOf(parameter.Name)}");
         return parts.Count == 0 ? "void" : string.Join(", ", parts);
     }
 
@@ -51,11 +51,11 @@ public static class BtfLoadLog
         {
             case BtfKind.Struct or BtfKind.Union:
                 foreach (BtfMember member in type.Members)
-                    text.Append(CultureInfo.InvariantCulture, $"\t{Name(member.Name)} type_id={member.TypeId}{(type.KindFlag ? $" bitfield_size={member.BitfieldSize}" : "")} bits_offset={member.BitOffset}\n");
+                    text.Append(CultureInfo.InvariantCulture, $"\t{BtfText.NameOf(member.Name)} type_id={member.TypeId}{(type.KindFlag ? $" bitfield_size={member.BitfieldSize}" : "")} bits_offset={member.BitOffset}\n");
                 break;
             case BtfKind.Enum or BtfKind.Enum64:
                 foreach (BtfEnumerator constant in type.Enumerators)
-                    text.Append(CultureInfo.InvariantCulture, $"\t{Name(constant.Name)} val={Value(type, constant)}\n");
+                    text.Append(CultureInfo.InvariantCulture, $"\t{BtfText.NameOf(constant.Name)} val={Value(type, constant)}\n");
                 break;
             case BtfKind.Datasec:
                 foreach (BtfVarSecInfo variable in type.Variables)
@@ -67,6 +67,4 @@ public static class BtfLoadLog
     private static string Value(BtfType type, BtfEnumerator constant) =>
         type.KindFlag ? constant.Value.ToString(CultureInfo.InvariantCulture)
         : (type.Kind == BtfKind.Enum ? (uint)constant.Value : (ulong)constant.Value).ToString(CultureInfo.InvariantCulture);
-
-    private static string Name(string name) => name.Length == 0 ? "(anon)" : name;
 }

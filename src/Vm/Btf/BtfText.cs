@@ -97,7 +97,10 @@ public static class BtfText
         type.Kind == BtfKind.Enum ? type.KindFlag ? constant.Value.ToString() : ((uint)constant.Value).ToString()
         : type.KindFlag ? $"{constant.Value}LL" : $"{(ulong)constant.Value}ULL";
 
-    private static string Quoted(string name) => name.Length == 0 ? "'(anon)'" : $"'{name}'";
+    /// <summary>A name, or what the kernel prints for none.</summary>
+    public static string NameOf(string name) => name.Length == 0 ? "(anon)" : name;
+
+    private static string Quoted(string name) => $"'{NameOf(name)}'";
 
     /// <summary>A function's head in C, with spaces as <c>bpftool prog dump</c> sets them: <c>int hello(void * ctx)</c>.</summary>
     public static string Signature(BtfType func)

@@ -135,7 +135,7 @@ internal sealed partial class ProgramVerifier
         // A loader's first descriptors are its standard streams.
         if (!known) Reject(insn.Imm is >= 0 and <= 2 ? Errno.EINVAL : Errno.EBADF, $"fd {insn.Imm} is not pointing to valid bpf_map");
         // Maps are numbered in the order of their first use.
-        if (insn.Imm >= MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
+        if (insn.Imm >= EbpfVerifier.MaxUsedMaps) Reject(Errno.E2BIG, $"The total number of maps per program has reached the limit of {EbpfVerifier.MaxUsedMaps}");
         MapSpec map = Maps[insn.Imm];
         CheckMapCompatible(map);
         if (insn.Src is (int)PseudoSource.MapFd or (int)PseudoSource.MapIdx) return;

@@ -18,8 +18,8 @@ internal sealed partial class ProgramVerifier
     /// <summary>Most paths that wait (BPF_COMPLEXITY_LIMIT_JMP_SEQ).</summary>
     internal const int JumpSequenceLimit = 8192;
 
-    /// <summary>Most maps that a program can refer to (MAX_USED_MAPS).</summary>
-    internal const int MaxUsedMaps = 64;
+    // Attach types of tracing and security programs that have rules of their own (enum bpf_attach_type).
+    private const uint TraceRawTp = 23, TraceFentry = 24, TraceFexit = 25, ModifyReturn = 26, TraceIter = 28, LsmCgroup = 43;
 
     /// <summary>Bytes of stack of one program over all frames (MAX_BPF_STACK).</summary>
     internal const int MaxStack = 512;

@@ -11,6 +11,9 @@ namespace BpfSim.Vm.Verifier;
 /// <summary>The verifier: Linux 6.18's verdict on a program, its log, and the rewritten program.</summary>
 public static class EbpfVerifier
 {
+    /// <summary>Most maps that a program can refer to (MAX_USED_MAPS).</summary>
+    public const int MaxUsedMaps = 64;
+
     /// <summary>Judges a program; never throws for a bad one.</summary>
     public static VerifierResult Verify(VerifierInput input)
     {

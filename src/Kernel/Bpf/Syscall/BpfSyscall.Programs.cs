@@ -9,7 +9,6 @@ public sealed partial class BpfSyscall
 {
     private const uint KnownProgFlags = 0xff | (1u << 16);
     private const uint MaxBtfType = 0xfffff;
-    private const int MaxUsedMaps = 64;
 
     /// <summary>BPF_PROG_LOAD: verifies and compiles a program. Returns its descriptor or -errno; the log is in the attributes.</summary>
     public int ProgLoad(ProgLoadAttr attr) => Traced(BpfCommand.BPF_PROG_LOAD, attr, LoadProgram(attr));
@@ -179,8 +178,8 @@ public sealed partial class BpfSyscall
             if (Resolve(fd, out MapObject map) is var error and not 0)
                 return Fail(out message, (Errno)(-error), $"fd {fd} is not pointing to valid bpf_map");
             int index = AddMap(maps, map);
-            if (maps.Count > MaxUsedMaps)
-                return Fail(out message, Errno.E2BIG, $"The total number of maps per program has reached the limit of {MaxUsedMaps}");
+            if (maps.Count > EbpfVerifier.MaxUsedMaps)
+                return Fail(out message, Errno.E2BIG, $"The total number of maps per program has reached the limit of {EbpfVerifier.MaxUsedMaps}");
             insns[i] = insn with { Imm = index };
             i++;
         }

@@ -131,7 +131,6 @@ internal sealed partial class ProgramVerifier
     /// <summary>The attach target that a tracing, LSM or extension program names.</summary>
     private void CheckAttachTarget()
     {
-        const uint traceRawTp = 23, traceFentry = 24, traceFexit = 25, modifyReturn = 26, traceIter = 28;
         ProgramAttributes program = Input.Attributes;
         if (program.Type == ProgramType.Syscall)
         {
@@ -141,7 +140,7 @@ internal sealed partial class ProgramVerifier
 
         bool maySleep = program.Type switch
         {
-            ProgramType.Tracing => program.ExpectedAttachType is traceFentry or traceFexit or modifyReturn or traceIter,
+            ProgramType.Tracing => program.ExpectedAttachType is TraceFentry or TraceFexit or ModifyReturn or TraceIter,
             ProgramType.Lsm or ProgramType.Kprobe or ProgramType.StructOps => true,
             _ => false,
         };
@@ -156,7 +155,7 @@ internal sealed partial class ProgramVerifier
             return;
         }
 
-        bool rawTracepoint = program is { Type: ProgramType.Tracing, ExpectedAttachType: traceRawTp };
+        bool rawTracepoint = program is { Type: ProgramType.Tracing, ExpectedAttachType: TraceRawTp };
         if (rawTracepoint)
         {
             if (target.Kind != BtfKind.Typedef) Reject(Errno.EINVAL, $"attach_btf_id {target.Id} is not a typedef");

@@ -41,12 +41,12 @@ internal static class BtfWalk
         while (true)
         {
             type = type.Btf.Resolve(type.Id);
-            if (!type.IsComposite) return Invalid($"Type '{NameOf(type.Name)}' is not a struct");
+            if (!type.IsComposite) return Invalid($"Type '{BtfText.NameOf(type.Name)}' is not a struct");
             if (type.Kind == BtfKind.Union && type.Vlen != 1) untrusted = true;
             if (off + size > type.Size)
             {
                 if (!TryFlexibleArray(ref type, ref off, out bool scalar))
-                    return Error($"access beyond struct {NameOf(type.Name)} at off {off} size {size}");
+                    return Error($"access beyond struct {BtfText.NameOf(type.Name)} at off {off} size {size}");
                 if (scalar) return new BtfStep(BtfWalkKind.Scalar, Untrusted: untrusted);
                 continue;
             }
@@ -55,8 +55,6 @@ internal static class BtfWalk
             if (found is { } step) return step;
         }
     }
-
-    private static string NameOf(string name) => name.Length == 0 ? "(anon)" : name;
 
     private static BtfStep Error(string message) => new(BtfWalkKind.Error, Message: message);
 
@@ -100,7 +98,7 @@ internal static class BtfWalk
             if (off < start) break;
             BtfType field = type.Btf.Resolve(member.TypeId);
             long length = type.Btf.SizeOf(field.Id);
-            if (length < 0) return Error($"field {NameOf(member.Name)} doesn't have size");
+            if (length < 0) return Error($"field {BtfText.NameOf(member.Name)} doesn't have size");
             long end = start + length;
             if (off >= end) continue;
             if (field.Kind == BtfKind.Array)
@@ -123,13 +121,13 @@ internal static class BtfWalk
             if (off + size > end && !untrusted)
             {
                 return Error(
-                    $"access beyond the end of member {NameOf(member.Name)} (mend:{end}) in struct {NameOf(type.Name)} with off {off} size {size}");
+                    $"access beyond the end of member {BtfText.NameOf(member.Name)} (mend:{end}) in struct {BtfText.NameOf(type.Name)} with off {off} size {size}");
             }
 
             return new BtfStep(BtfWalkKind.Scalar, Untrusted: untrusted);
         }
 
-        return Invalid($"struct {NameOf(type.Name)} doesn't have field at offset {off}");
+        return Invalid($"struct {BtfText.NameOf(type.Name)} doesn't have field at offset {off}");
     }
 
     private static (BtfType Element, long Size) Element(BtfType array)
@@ -144,7 +142,7 @@ internal static class BtfWalk
         if (length != size || off != start)
         {
             return Error(
-                $"cannot access ptr member {NameOf(member.Name)} with moff {start} in struct {NameOf(type.Name)} with off {off} size {size}");
+                $"cannot access ptr member {BtfText.NameOf(member.Name)} with moff {start} in struct {BtfText.NameOf(type.Name)} with off {off} size {size}");
         }
 
         string tag = pointer.Target.Kind == BtfKind.TypeTag ? pointer.Target.Name : "";

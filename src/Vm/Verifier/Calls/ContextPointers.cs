@@ -7,7 +7,7 @@ namespace BpfSim.Vm.Verifier;
 // The context's type, as programs and the kernel name it: struct bpf_ctx_convert of the kernel's BTF has both for each program type.
 internal sealed partial class ProgramVerifier
 {
-    private const uint TraceRawTracepoint = 23, TraceIterator = 28;
+    private BtfType? _programContext;
 
     /// <summary>Type that programs of this type, or the kernel, see the context as; id 0 if BTF does not tell.</summary>
     private BtfType ContextType(bool kernel)
@@ -22,6 +22,9 @@ internal sealed partial class ProgramVerifier
 
         return KernelBtf[0];
     }
+
+    /// <summary>The context as programs see it; asked for at every call of a kfunc.</summary>
+    private BtfType ProgramContext => _programContext ??= ContextType(kernel: false);
 
     private uint KernelContextType()
     {
@@ -41,7 +44,7 @@ internal sealed partial class ProgramVerifier
         }
 
         if (!type.IsComposite || type.Name.Length == 0) return false;
-        BtfType context = ContextType(kernel: false);
+        BtfType context = ProgramContext;
         if (context.Name == type.Name || (context.Name, type.Name) is ("__sk_buff", "sk_buff") or ("xdp_md", "xdp_buff")) return true;
         return context.Kind == BtfKind.Typedef && KernelBtf.Resolve(context.Id).Name == type.Name;
     }
@@ -60,7 +63,7 @@ internal sealed partial class ProgramVerifier
         if (type.IsVoid) return null;
         if (type.Name.Length == 0) return $"arg#{index} type doesn't have a name";
         if (IsContextByName(type)) return null;
-        BtfType context = KernelBtf.Resolve(ContextType(kernel: false).Id);
+        BtfType context = KernelBtf.Resolve(ProgramContext.Id);
         if (!context.IsComposite) return $"arg#{index} should be void pointer";
         return type.IsComposite && type.Name == context.Name ? null : $"arg#{index} should be `struct {context.Name} *`";
     }
@@ -75,9 +78,9 @@ internal sealed partial class ProgramVerifier
             ProgramType.Kprobe or ProgramType.PerfEvent => type.IsComposite && type.Name == "pt_regs",
             ProgramType.RawTracepoint or ProgramType.RawTracepointWritable or ProgramType.Lsm or ProgramType.StructOps => word,
             ProgramType.Tracepoint or ProgramType.Syscall or ProgramType.Ext => true,
-            ProgramType.Tracing when program.ExpectedAttachType == TraceIterator =>
+            ProgramType.Tracing when program.ExpectedAttachType == TraceIter =>
                 type.IsComposite && type.Name.StartsWith("bpf_iter__", StringComparison.Ordinal),
-            ProgramType.Tracing when program.ExpectedAttachType == TraceRawTracepoint =>
+            ProgramType.Tracing when program.ExpectedAttachType == TraceRawTp =>
                 word || (type.IsComposite && type.Name == "bpf_raw_tracepoint_args"),
             ProgramType.Tracing => word,
             _ => false,

@@ -166,7 +166,7 @@ internal sealed partial class ProgramVerifier
     private Errno PrepareKernelPointer(BtfType target, int index, RegType flags, out SubprogArg arg)
     {
         arg = default;
-        string reference = $"arg#{index} reference type('{KindName(target)} {NameOrAnonymous(target)}')";
+        string reference = $"arg#{index} reference type('{KindName(target)} {BtfText.NameOf(target.Name)}')";
         if (target.Name.Length == 0) return BadArgument($"{reference} candidate matching error: -22", Errno.EINVAL);
         BtfType[] candidates = [.. KernelBtf.FindCandidates(CoreName(target.Name)).Where(t => t.Kind == target.Kind)];
         if (candidates.Length == 0) return BadArgument($"{reference} has no matches", Errno.ENOENT);
@@ -180,8 +180,6 @@ internal sealed partial class ProgramVerifier
         arg = new SubprogArg(SubprogArgKind.BtfPointer, flags, 0, candidates[0].Id);
         return Errno.None;
     }
-
-    private static string NameOrAnonymous(BtfType type) => type.Name.Length == 0 ? "(anon)" : type.Name;
 
     private static string CoreName(string name)
     {

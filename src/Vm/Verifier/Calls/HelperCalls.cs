@@ -108,12 +108,11 @@ internal sealed partial class ProgramVerifier
     /// <summary>The address of the traced function is known where a trampoline or a kprobe calls the program.</summary>
     private void CheckGetFuncIp(HelperPrototype helper)
     {
-        const uint traceFentry = 24, modifyReturn = 26;
         ProgramAttributes program = Input.Attributes;
         if (program.Type == ProgramType.Kprobe) return;
         if (program.Type != ProgramType.Tracing)
             Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} not supported for program type {(int)program.Type}");
-        if (program.ExpectedAttachType is < traceFentry or > modifyReturn)
+        if (program.ExpectedAttachType is not (TraceFentry or TraceFexit or ModifyReturn))
             Reject(Errno.ENOTSUPP, $"func {HelperName(helper)} supported only for fentry/fexit/fmod_ret programs");
     }
 

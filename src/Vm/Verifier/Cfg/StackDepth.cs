@@ -27,7 +27,6 @@ internal sealed partial class ProgramVerifier
     /// <summary>Stack from which on a function gets a stack of its own, where the program type has such.</summary>
     private const int PrivateStackMin = 64;
 
-    private const uint TraceIter = 28, LsmCgroup = 43;
 
     /// <summary>Program types that never run twice on a CPU at a time give large functions a stack of their own.</summary>
     private bool MayUsePrivateStack()
