@@ -98,7 +98,7 @@ internal sealed class StateCompare(InsnAux[] aux, bool allowUninitStack, bool al
         a.Type == b.Type && a.Off == b.Off && a.Details == b.Details;
 
     /// <summary>Ids of the old state may stand for any of the new one again.</summary>
-    public void ForgetIds() => _ids = 0;
+    public void ForgetIds() => _ids = _loners = 0;
 
     /// <summary>Whether nothing but names of ids differs; ids must stand for the same ones as in earlier questions.</summary>
     public bool RegsExact(ref RegisterState old, ref RegisterState cur) =>

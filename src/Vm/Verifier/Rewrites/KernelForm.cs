@@ -13,7 +13,7 @@ namespace BpfSim.Vm.Verifier.Rewrites;
 internal sealed record KernelForm(Insn[] Insns, int[] OriginalSlots, IReadOnlyDictionary<int, string> CallNames, int TooLongAt)
 {
     /// <summary>
-    /// Makes the kernel's form of a rewritten program. It is for looking at only: the engines run the form before,
+    /// Makes the kernel's form of a rewritten program. It is looked at, and measured for jumps that become too long; the engines run the form before,
     /// because contexts and maps here are not laid out as the kernel's are.
     /// </summary>
     /// <param name="program">The form that the engines run.</param>
